@@ -1,0 +1,221 @@
+"""The builders of task kinds: `transformation_config.task_type` picks one from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from lakeflow_job_meta.compile.findings import Report, type_name
+from lakeflow_job_meta.diagnostics import nearest
+from lakeflow_job_meta.model import jobs_api
+from lakeflow_job_meta.model.control import Source
+from lakeflow_job_meta.model.job import QUERY_REF, SavedQuery
+
+GIVEN_PARAMETERS = ("source_id", "module_name", "control_table")
+"""Parameters that every notebook task gets from us, so that one notebook serves many rows."""
+
+CLUSTER_CHOICES = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
+OURS = ("task_key", "depends_on")
+"""Task fields that follow from the row, not from the builder."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What a builder may look at beside the config: the row, the arguments, and where to report."""
+
+    source: Source
+    control_table: str
+    default_warehouse_id: str | None
+    cluster_id: str | None
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTask:
+    """Fields of a Jobs API task, without task_key and depends_on; and the saved query that it needs, if any."""
+
+    fields: Mapping[str, Any]
+    query: SavedQuery | None = None
+
+
+Builder = Callable[[Mapping[str, Any], TaskContext], BuiltTask]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskType:
+    """One kind of task: keys of its own in transformation_config, the task field that they become, the builder."""
+
+    keys: tuple[str, ...]
+    makes: str
+    build: Builder
+
+
+def build_task(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | None:
+    """The task that a transformation_config asks for; None, with findings, where it can't be told."""
+    kind = config.get("task_type", "task" if "task" in config else None)
+    if kind is None:
+        context.report("task_type is missing", hint="one of " + ", ".join(TASK_TYPES))
+        return None
+    task_type = TASK_TYPES.get(kind) if isinstance(kind, str) else None
+    if task_type is None:
+        context.report(
+            f"unknown task_type {kind!r}", path=("task_type",), hint=nearest(str(kind), TASK_TYPES) or _known_types()
+        )
+        return None
+    if kind == "task":
+        return _raw(config, context)
+    common = jobs_api.fields("Task")
+    beside = {key: value for key, value in config.items() if key in common and key not in (*OURS, *task_type.keys)}
+    allowed = {"task_type", "depends_on", *task_type.keys, *common} - {"task_key"}
+    for key in config:
+        if key not in allowed:
+            hint = "it is the source_id" if key == "task_key" else nearest(key, allowed)
+            context.report(f"unknown key '{key}' for task_type {kind}", path=(key,), hint=hint)
+        elif key.endswith("_task") and key not in task_type.keys:
+            context.report(f"'{key}' doesn't go with task_type {kind}", path=(key,), hint="use one task kind a source")
+    built = task_type.build(config, context)
+    for problem in jobs_api.check(beside, "Task"):
+        context.report(problem.message, path=problem.path, hint=problem.hint)
+    if kind == "notebook" and context.cluster_id and not any(key in beside for key in CLUSTER_CHOICES):
+        beside["existing_cluster_id"] = context.cluster_id
+    return BuiltTask({**beside, **built.fields}, built.query)
+
+
+def _known_types() -> str:
+    return "one of " + ", ".join(TASK_TYPES)
+
+
+def _notebook(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
+    path = _text(config, "notebook_path", context.report)
+    parameters = _parameters(config.get("parameters"), context.report, ("parameters",))
+    for name in GIVEN_PARAMETERS:
+        if name in parameters:
+            context.report(f"parameter '{name}' is set by the product", path=("parameters", name), hint="rename yours")
+    given = {
+        "source_id": context.source.source_id,
+        "module_name": context.source.module_name,
+        "control_table": context.control_table,
+    }
+    return BuiltTask({"notebook_task": {"notebook_path": path, "base_parameters": {**parameters, **given}}})
+
+
+def _sql_query(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
+    task = _sql_task(config, ("warehouse_id", "sql_query", "query_id", "parameters"), context)
+    warehouse, parameters = _warehouse(task, context), _sql_parameters(task, context)
+    text, query_id = task.get("sql_query"), task.get("query_id")
+    if (text is None) == (query_id is None):
+        found = "neither" if text is None else "both"
+        context.report(f"expected one of sql_query and query_id, found {found}", path=("sql_task",))
+        return BuiltTask({})
+    if query_id is not None:
+        query_id = _text(task, "query_id", context.report, ("sql_task",))
+        return _sql(warehouse, {"query": {"query_id": query_id}}, parameters)
+    text = _text(task, "sql_query", context.report, ("sql_task",))
+    source = context.source
+    query = SavedQuery(source.source_id, f"{source.module_name}.{source.source_id}", text, warehouse)
+    return BuiltTask(
+        _sql(warehouse, {"query": {"query_id": QUERY_REF + source.source_id}}, parameters).fields, query=query
+    )
+
+
+def _sql_file(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
+    task = _sql_task(config, ("warehouse_id", "sql_file_path", "file_source", "parameters"), context)
+    warehouse, parameters = _warehouse(task, context), _sql_parameters(task, context)
+    source = task.get("file_source", "WORKSPACE")
+    if source not in ("WORKSPACE", "GIT"):
+        context.report(
+            f"expected WORKSPACE or GIT, found {source!r}", path=("sql_task", "file_source"),
+            hint=nearest(str(source), ("WORKSPACE", "GIT")),
+        )  # fmt: skip
+    path = _text(task, "sql_file_path", context.report, ("sql_task",))
+    return _sql(warehouse, {"file": {"path": path, "source": source}}, parameters)
+
+
+def _raw(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | None:
+    for key in config:
+        if key not in ("task_type", "task", "depends_on"):
+            context.report(
+                f"unknown key '{key}' beside task", path=(key,), hint="fields of the task go inside of `task`"
+            )
+    task = config.get("task")
+    if not isinstance(task, dict):
+        context.report(f"expected a Jobs API task, found {type_name(task)}", path=("task",))
+        return None
+    fields = cast("dict[str, Any]", task)
+    for key in OURS:
+        if key in fields:
+            hint = "it is the source_id" if key == "task_key" else "write depends_on beside task"
+            context.report(f"'{key}' is set by the product", path=("task", key), hint=hint)
+    for problem in jobs_api.check(fields, "Task"):
+        context.report(problem.message, path=("task", *problem.path), hint=problem.hint)
+    kinds = [key for key in fields if key.endswith("_task")]
+    if len(kinds) != 1:
+        context.report(f"expected one task kind (…_task), found {', '.join(kinds) or 'none'}", path=("task",))
+    return BuiltTask(fields)
+
+
+TASK_TYPES: Mapping[str, TaskType] = {
+    "notebook": TaskType(("notebook_path", "parameters"), "notebook_task", _notebook),
+    "sql_query": TaskType(("sql_task",), "sql_task", _sql_query),
+    "sql_file": TaskType(("sql_task",), "sql_task", _sql_file),
+    "task": TaskType(("task",), "", lambda config, context: _raw(config, context) or BuiltTask({})),
+}
+
+
+def _sql(warehouse: str, what: Mapping[str, Any], parameters: Mapping[str, str]) -> BuiltTask:
+    task = {"warehouse_id": warehouse, **what, **({"parameters": parameters} if parameters else {})}
+    return BuiltTask({"sql_task": task})
+
+
+def _sql_task(config: Mapping[str, Any], known: tuple[str, ...], context: TaskContext) -> Mapping[str, Any]:
+    task = config.get("sql_task")
+    if not isinstance(task, dict):
+        found = type_name(task) if "sql_task" in config else "nothing"
+        context.report(f"expected a mapping with {', '.join(known)}, found {found}", path=("sql_task",))
+        return {}
+    fields = cast("dict[str, Any]", task)
+    for key in fields:
+        if key not in known:
+            context.report(f"unknown key '{key}'", path=("sql_task", key), hint=nearest(key, known))
+    return fields
+
+
+def _warehouse(task: Mapping[str, Any], context: TaskContext) -> str:
+    if task.get("warehouse_id") is None and context.default_warehouse_id:
+        return context.default_warehouse_id
+    if task.get("warehouse_id") is None:
+        context.report(
+            "warehouse_id is missing", path=("sql_task",), hint="name one here, or set default_warehouse_id for all"
+        )
+        return ""
+    return _text(task, "warehouse_id", context.report, ("sql_task",))
+
+
+def _sql_parameters(task: Mapping[str, Any], context: TaskContext) -> dict[str, str]:
+    return _parameters(task.get("parameters"), context.report, ("sql_task", "parameters"))
+
+
+def _text(config: Mapping[str, Any], key: str, report: Report, path: tuple[str, ...] = ()) -> str:
+    value = config.get(key)
+    if not isinstance(value, str) or not value.strip():
+        found = "nothing" if key not in config else "blank text" if isinstance(value, str) else type_name(value)
+        report(f"expected text for '{key}', found {found}", path=(*path, key) if key in config else path)
+        return ""
+    return value
+
+
+def _parameters(value: object, report: Report, path: tuple[str, ...]) -> dict[str, str]:
+    """Parameters as the API takes them: text. Scalars are written as JSON writes them."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        report(f"expected a mapping, found {type_name(value)}", path=path)
+        return {}
+    result: dict[str, str] = {}
+    for name, each in cast("dict[str, object]", value).items():
+        if isinstance(each, dict | list) or each is None:
+            report(f"expected text, a number or a boolean, found {type_name(cast('object', each))}", path=(*path, name))
+        else:
+            result[name] = str(each).lower() if isinstance(each, bool) else str(each)
+    return result

@@ -1,0 +1,164 @@
+"""The recorded jobs of one workspace in `{control_table}_jobs`, and the actions' rows in `{control_table}_log`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from lakeflow_job_meta.control.tables import ControlTables
+from lakeflow_job_meta.engine.ports import StateWrite
+from lakeflow_job_meta.errors import ConflictError, StoreError
+from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
+from lakeflow_job_meta.model.plan import Outcome
+from lakeflow_job_meta.model.table import Changes, Row, Snapshot
+from lakeflow_job_meta.store.base import Store
+
+RESERVED = "$"
+"""What the names of rows start with that aren't modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """The engine's State port over a store."""
+
+    store: Store
+    tables: ControlTables
+    workspace_id: str
+    now: Callable[[], datetime]
+    actor: str
+    correlation_id: str
+    control_version: int = 0
+
+    def read(self) -> dict[str, RecordedJob]:
+        """Recorded jobs by module.
+
+        Raises:
+            StoreError: a row can't be understood: a state that can't be read must not be taken for an empty one.
+        """
+        snapshot = self.store.read(self.tables.jobs.name, where={"workspace_id": [self.workspace_id]})
+        return _by_module(snapshot, self.workspace_id)
+
+    def write(self, write: StateWrite) -> None:
+        """Write rows in one commit, unless one of them isn't any more what was expected.
+
+        Raises:
+            ConflictError: another process wrote a row meanwhile.
+        """
+        now = self.now()
+
+        def decide(snapshot: Snapshot) -> Changes:
+            found = _by_module(snapshot, self.workspace_id, only=write.rows)
+            moved = sorted(module for module in write.rows if found.get(module) != write.expected[module])
+            if moved:
+                raise ConflictError(
+                    f"the recorded state of {', '.join(moved)} was written by another process meanwhile",
+                    hint="let it finish, then plan again",
+                )
+            return Changes(tuple(_to_row(row, now) for row in write.rows.values()))
+
+        self.store.transact(self.tables.jobs, decide)
+
+    def log(self, outcomes: Sequence[Outcome]) -> None:
+        """Append what was done."""
+        logged_at = self.now()
+        self.store.append(
+            self.tables.log,
+            [
+                {
+                    "correlation_id": self.correlation_id,
+                    "logged_at": logged_at,
+                    "actor": self.actor,
+                    "workspace_id": self.workspace_id,
+                    "module_name": outcome.action.module,
+                    "job_id": outcome.job_id,
+                    "action": str(outcome.action.kind),
+                    "outcome": "done" if outcome.done else "failed",
+                    "message": outcome.error or outcome.action.reason,
+                    "before_fingerprint": outcome.action.recorded.fingerprint if outcome.action.recorded else None,
+                    "after_fingerprint": outcome.action.desired.fingerprint if outcome.action.desired else None,
+                    "control_version": self.control_version,
+                    "duration_ms": outcome.duration_ms,
+                }
+                for outcome in outcomes
+            ],
+        )
+
+
+def _by_module(
+    snapshot: Snapshot, workspace_id: str, only: Container[str] | None = None
+) -> dict[str, RecordedJob]:
+    found: dict[str, RecordedJob] = {}
+    for row in snapshot.rows:
+        module = str(row["module_name"])
+        if row["workspace_id"] != workspace_id or module.startswith(RESERVED) or (only is not None and module not in only):
+            continue
+        if module in found:
+            raise StoreError(
+                f"the state has two rows for module {module} in workspace {workspace_id}",
+                hint="delete the one whose job_id is wrong",
+            )
+        found[module] = _from_row(row)
+    return found
+
+
+def _from_row(row: Row) -> RecordedJob:
+    pending = _json(row, "pending")
+    queries = cast("Mapping[str, Mapping[str, str]]", _json(row, "queries") or {})
+    return RecordedJob(
+        module_name=row["module_name"],
+        workspace_id=row["workspace_id"],
+        status=row["status"] or "",
+        job_id=row["job_id"],
+        job_name=row["job_name"],
+        nonce=row["nonce"],
+        settings=_json(row, "settings") or {},
+        pending=Pending(**pending) if pending else None,
+        queries={source: RecordedQuery(**query) for source, query in queries.items()},
+        fingerprint=row["fingerprint"],
+        control_version=row["control_version"],
+        applied_at=row["applied_at"],
+        applied_by=row["applied_by"],
+        last_error=row["last_error"],
+        created_timestamp=row["created_timestamp"],
+    )
+
+
+def _json(row: Row, column: str) -> Any:
+    try:
+        return json.loads(row[column]) if row[column] else None
+    except json.JSONDecodeError as error:
+        raise StoreError(
+            f"the state of module {row['module_name']} can't be read: {column} isn't JSON: {error}",
+            hint="restore the state table to an earlier version",
+        ) from error
+
+
+def _to_row(job: RecordedJob, now: datetime) -> Row:
+    pending = job.pending
+    queries = {
+        source: {"query_id": query.query_id, "fingerprint": query.fingerprint} for source, query in job.queries.items()
+    }
+    return {
+        "module_name": job.module_name,
+        "job_id": job.job_id,
+        "job_name": job.job_name,
+        "workspace_id": job.workspace_id,
+        "status": job.status,
+        "nonce": job.nonce,
+        "settings": canonical(job.settings) if job.settings else None,
+        "pending": canonical({"kind": pending.kind, "settings": pending.settings, "nonce": pending.nonce})
+        if pending
+        else None,
+        "queries": canonical(queries) if queries else None,
+        "fingerprint": job.fingerprint,
+        "control_version": job.control_version,
+        "applied_at": job.applied_at,
+        "applied_by": job.applied_by,
+        "last_error": job.last_error,
+        "created_timestamp": job.created_timestamp,
+        "updated_timestamp": now,
+    }
+

@@ -1,0 +1,147 @@
+"""Carrying out a plan: intents first, calls side by side, results in groups.
+
+The order matters. What we are about to do is in the state before the first call, so that after a crash the next run
+knows what to look for; a create is never sent twice; results reach the state in few commits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from lakeflow_job_meta.engine.carry_out import Applied, CarryOut
+from lakeflow_job_meta.engine.planner import desired_settings
+from lakeflow_job_meta.engine.ports import Jobs, Queries, State, StateWrite
+from lakeflow_job_meta.engine.rules import Rules
+from lakeflow_job_meta.errors import WorkspaceError
+from lakeflow_job_meta.model.job import Pending, RecordedJob
+from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
+
+GROUP_SIZE = 250
+"""Results in one commit of the state; a commit costs as much as dozens of calls."""
+GROUP_SECONDS = 5.0
+"""How long a result waits for its group at the most."""
+
+MAKES_JOB = (ActionKind.CREATE, ActionKind.RECREATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What applying needs beside the plan. `stop` is asked between two actions; `now` and `new_nonce` are the only
+    sources of time and chance."""
+
+    jobs: Jobs
+    queries: Queries
+    state: State
+    rules: Rules
+    now: Callable[[], datetime]
+    new_nonce: Callable[[], str]
+    actor: str
+    concurrency: int = 10
+    stop: Callable[[], bool] = lambda: False
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None
+
+
+def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
+    """Carry out every effective action; a module that fails, fails alone. Actions left out by `stop` have no outcome.
+
+    Raises:
+        ConflictError: somebody else wrote the state meanwhile. Jobs may have been changed by then: the next run finds
+            out by the intents.
+    """
+    actions = plan.effective
+    if not actions:
+        return []
+    group = _Group(around.state, _write_intents(actions, plan, around))
+    outcomes: list[Outcome] = []
+    try:
+        for applied in _carry_out(actions, plan, group.intents, around):
+            group.add(applied)
+            outcomes.append(applied.outcome)
+            around.on_outcome(applied.outcome)
+    finally:
+        group.flush()
+    return outcomes
+
+
+def _write_intents(actions: Sequence[Action], plan: Plan, around: Surroundings) -> dict[str, RecordedJob]:
+    intents = {action.module: _intent(action, plan, around) for action in actions}
+    around.state.write(StateWrite(intents, {action.module: action.recorded for action in actions}))
+    return intents
+
+
+def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
+    before = action.recorded or RecordedJob(
+        action.module, plan.basis.workspace_id, status="pending", created_timestamp=around.now()
+    )
+    if action.desired is None or not action.desired.active:
+        return replace(before, pending=Pending(str(action.kind), {}, before.nonce or ""))
+    wanted = desired_settings(action.desired, action.recorded, None)
+    if action.kind in MAKES_JOB:
+        # A confirmed absent job's id is forgotten here, so that after a crash the nonce is what is looked for.
+        nonce = before.pending.nonce if before.pending and before.job_id is None else around.new_nonce()
+        return replace(before, job_id=None, pending=Pending("create", wanted, nonce))
+    return replace(before, pending=Pending(str(action.kind), wanted, before.nonce or ""))
+
+
+def _carry_out(
+    actions: Iterable[Action], plan: Plan, intents: Mapping[str, RecordedJob], around: Surroundings
+) -> Iterator[Applied]:
+    """Results as they come, never more than `concurrency` calls under way."""
+    carry_out = CarryOut(around.jobs, around.queries, around.rules, plan, around.now, around.actor)
+    left = iter(actions)
+    with ThreadPoolExecutor(around.concurrency, thread_name_prefix="apply") as pool:
+        running: set[Future[Applied]] = set()
+
+        def fill() -> None:
+            while len(running) < around.concurrency and not around.stop():
+                action = next(left, None)
+                if action is None:
+                    return
+                running.add(pool.submit(_one, carry_out, action, intents[action.module]))
+
+        fill()
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            running -= done
+            for future in done:
+                yield future.result()
+            fill()
+
+
+def _one(carry_out: CarryOut, action: Action, intent: RecordedJob) -> Applied:
+    started = time.monotonic()
+    try:
+        row = carry_out.run(action, intent)
+        outcome = Outcome(action, True, row.job_id)
+    except WorkspaceError as error:
+        # What was made before the failure (saved queries) is in the intent's place already: see CarryOut.run.
+        row = replace(carry_out.reached.get(action.module, intent), last_error=str(error.message))
+        outcome = Outcome(action, False, row.job_id, error=str(error))
+    return Applied(row, replace(outcome, duration_ms=round((time.monotonic() - started) * 1000)))
+
+
+@dataclass(slots=True)
+class _Group:
+    """Results that wait for their commit."""
+
+    state: State
+    intents: Mapping[str, RecordedJob]
+    waiting: list[Applied] = field(default_factory=list[Applied])
+    since: float = field(default_factory=time.monotonic)
+
+    def add(self, applied: Applied) -> None:
+        self.waiting.append(applied)
+        if len(self.waiting) >= GROUP_SIZE or time.monotonic() - self.since >= GROUP_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.waiting:
+            rows = {applied.row.module_name: applied.row for applied in self.waiting}
+            self.state.write(StateWrite(rows, {module: self.intents[module] for module in rows}))
+            self.state.log([applied.outcome for applied in self.waiting])
+            self.waiting = []
+        self.since = time.monotonic()

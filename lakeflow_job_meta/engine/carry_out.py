@@ -1,0 +1,160 @@
+"""One action against the workspace: look again, call, and say what is recorded now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from lakeflow_job_meta.engine.diff import changes
+from lakeflow_job_meta.engine.identity import Identity
+from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
+from lakeflow_job_meta.engine.planner import (
+    ACTIVE,
+    INACTIVE,
+    PAUSED_BY_US,
+    desired_settings,
+    not_ours,
+    target_settings,
+)
+from lakeflow_job_meta.engine.ports import Jobs, Queries
+from lakeflow_job_meta.engine.rules import Rules
+from lakeflow_job_meta.errors import NotFound, Unreachable, WorkspaceError
+from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, RecordedJob, RecordedQuery, Settings
+from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one action, and the state's row that says so."""
+
+    row: RecordedJob
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CarryOut:
+    """Carries out actions of one plan; used by several threads at once, each with a module of its own.
+
+    `reached` holds how far a module came, so that a failure half way forgets nothing that was made.
+    """
+
+    jobs: Jobs
+    queries: Queries
+    rules: Rules
+    plan: Plan
+    now: Callable[[], datetime]
+    actor: str
+    reached: dict[str, RecordedJob] = field(default_factory=dict[str, RecordedJob])
+
+    def run(self, action: Action, intent: RecordedJob) -> RecordedJob:
+        """Do it; returns the row to record.
+
+        Raises:
+            WorkspaceError: it failed; `reached` has what to record.
+        """
+        desired = action.desired
+        if desired is None or not desired.active:
+            return self._pause(intent)
+        row = self._with_queries(action.module, desired, intent)
+        if action.kind is ActionKind.ADOPT and action.job_id is not None:
+            job = self.jobs.get(action.job_id)
+            identity = Identity.read(job.tags)
+            nonce = identity.nonce if identity else row.nonce
+            row = self._reset(desired, replace(row, job_id=job.job_id, nonce=nonce), job)
+        elif intent.job_id is None:
+            nonce = intent.pending.nonce if intent.pending else row.nonce
+            row = self._create(desired, replace(row, nonce=nonce), searches=_was_pending(action))
+        else:
+            row = self._reset(desired, row, self.jobs.get(intent.job_id))
+        return self._without_stale_queries(desired, row)
+
+    def _create(self, desired: DesiredJob, row: RecordedJob, *, searches: bool) -> RecordedJob:
+        identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
+        settings = desired_settings(desired, row, identity)
+        if searches and (job := self._find(desired.name, identity)):
+            return self._reset(desired, replace(row, job_id=job.job_id), job)
+        try:
+            job_id = self.jobs.create(settings)
+        except Unreachable:
+            # The call may have had its effect: only the nonce on the job can tell.
+            job = self._find(desired.name, identity)
+            if job is None:
+                raise
+            job_id = job.job_id
+        return self._recorded(desired, replace(row, job_id=job_id), settings)
+
+    def _find(self, name: str, identity: Identity) -> ObservedJob | None:
+        return next((job for job in self.jobs.list(name=name) if Identity.read(job.tags) == identity), None)
+
+    def _reset(self, desired: DesiredJob, row: RecordedJob, job: ObservedJob) -> RecordedJob:
+        """Bring a job that exists to what is desired, decided on what it is at this moment."""
+        if refusal := not_ours(job, row, self.plan.basis.owner):
+            raise WorkspaceError(refusal, hint="give the tag back, or delete the job's row from the state table")
+        identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
+        wanted = desired_settings(desired, row, identity)
+        target = target_settings(wanted, row, job.settings, self.rules)
+        if changes(job.settings, target, self.rules):
+            self.jobs.reset(job.job_id, target)
+        return self._recorded(desired, row, wanted)
+
+    def _pause(self, row: RecordedJob) -> RecordedJob:
+        if row.job_id is None:
+            raise WorkspaceError(f"module {row.module_name} has no job to pause")
+        job = self.jobs.get(row.job_id)
+        if refusal := not_ours(job, row, self.plan.basis.owner):
+            raise WorkspaceError(refusal, hint="give the tag back, or delete the job's row from the state table")
+        status = row.status if row.status in (PAUSED_BY_US, INACTIVE) else INACTIVE
+        if fired_by(job.settings) and not is_paused(job.settings):
+            self.jobs.reset(job.job_id, with_pause(job.settings, PAUSED))
+            status = PAUSED_BY_US
+        return self._stamped(replace(row, status=status, pending=None, last_error=None))
+
+    def _with_queries(self, module: str, desired: DesiredJob, row: RecordedJob) -> RecordedJob:
+        """Make or update the saved queries that the job's tasks refer to, before the job does."""
+        for source, query in desired.queries.items():
+            known = row.queries.get(source)
+            lost = known is not None and known.query_id in self.plan.lost_queries
+            if known is not None and known.fingerprint == query.fingerprint and not lost:
+                continue
+            query_id = known.query_id if known and not lost else None
+            if query_id is not None:
+                try:
+                    self.queries.update(query_id, query)
+                except NotFound:
+                    query_id = None
+            if query_id is None:
+                query_id = self.queries.create(query)
+            row = replace(row, queries={**row.queries, source: RecordedQuery(query_id, query.fingerprint)})
+            self.reached[module] = row
+        return row
+
+    def _without_stale_queries(self, desired: DesiredJob, row: RecordedJob) -> RecordedJob:
+        """Delete the saved queries of tasks that are gone, after the job stopped referring to them."""
+        for source in row.queries.keys() - desired.queries.keys():
+            self.reached[row.module_name] = row
+            self.queries.delete(row.queries[source].query_id)
+            row = replace(row, queries={name: query for name, query in row.queries.items() if name != source})
+        return row
+
+    def _recorded(self, desired: DesiredJob, row: RecordedJob, settings: Settings) -> RecordedJob:
+        row = replace(
+            row,
+            status=ACTIVE,
+            job_name=desired.name,
+            settings=settings,
+            pending=None,
+            fingerprint=desired.fingerprint,
+            control_version=self.plan.basis.control_version,
+            last_error=None,
+        )
+        self.reached[row.module_name] = row
+        return self._stamped(row)
+
+    def _stamped(self, row: RecordedJob) -> RecordedJob:
+        return replace(row, applied_at=self.now(), applied_by=self.actor)
+
+
+def _was_pending(action: Action) -> bool:
+    return action.recorded is not None and action.recorded.pending is not None
+

@@ -1,0 +1,237 @@
+"""What to do, decided from desired, recorded and observed; a pure function of the three."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from lakeflow_job_meta.engine.diff import changes, merge, union
+from lakeflow_job_meta.engine.identity import TAG, Identity, module_hash, tagged
+from lakeflow_job_meta.engine.observe import Observation
+from lakeflow_job_meta.engine.pausing import PAUSED, UNPAUSED, carry_pause, fired_by, is_paused, with_pause
+from lakeflow_job_meta.engine.rules import Rules
+from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, RecordedJob, Settings
+from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange
+
+PAUSED_BY_US = "paused"
+INACTIVE = "inactive"
+"""Deactivated without a pause of ours: nothing fires the job, or an operator had paused it before."""
+ACTIVE = "active"
+AFTER_APPLY = "(known after apply)"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a plan is made from. `observation` is None where the workspace wasn't looked at."""
+
+    desired: Mapping[str, DesiredJob]
+    frozen: Mapping[str, str]
+    recorded: Mapping[str, RecordedJob]
+    observation: Observation | None
+    owner: str
+    rules: Rules
+
+
+def plan_actions(world: World) -> tuple[Action, ...]:
+    """One action a module, in the order of module names."""
+    modules = sorted(world.desired.keys() | world.frozen.keys() | world.recorded.keys())
+    return tuple(plan_module(module, world) for module in modules)
+
+
+def plan_module(module: str, world: World) -> Action:
+    """What to do for one module."""
+    desired, recorded = world.desired.get(module), world.recorded.get(module)
+    action = Action(
+        ActionKind.SKIP,
+        module,
+        "unchanged",
+        job_id=recorded.job_id if recorded else None,
+        job_name=(desired.name if desired and desired.active else recorded.job_name if recorded else "") or "",
+        sources=desired.sources if desired else (),
+        desired=desired,
+        recorded=recorded,
+    )
+    if module in world.frozen:
+        return replace(action, reason=f"frozen, stays as it is: {world.frozen[module]}", failed=True)
+    if desired is None or not desired.active:
+        return _plan_inactive(action, world)
+    if recorded is None or recorded.job_id is None:
+        return _plan_new(action, desired, recorded, world)
+    return _plan_existing(action, desired, recorded, world)
+
+
+def desired_settings(desired: DesiredJob, recorded: RecordedJob | None, identity: Identity | None) -> dict[str, Any]:
+    """The desired settings with our tag, and with the ids of those saved queries that exist."""
+    queries = recorded.queries if recorded else {}
+    tasks = [_with_query(task, {source: query.query_id for source, query in queries.items()})
+             for task in desired.settings.get("tasks", ())]  # fmt: skip
+    settings = {**desired.settings, "tasks": tasks}
+    return tagged(settings, identity) if identity else settings
+
+
+def target_settings(desired: Settings, recorded: RecordedJob, observed: Settings, rules: Rules) -> dict[str, Any]:
+    """What the job should be reset to: ours merged over what is there, with the right pause."""
+    merged = carry_pause(merge(desired, owned_settings(recorded, rules), observed, rules), observed, desired)
+    kind = fired_by(merged)
+    says_pause = kind is not None and "pause_status" in (desired.get(kind) or {})
+    if recorded.status == PAUSED_BY_US and not says_pause:
+        return with_pause(merged, UNPAUSED)
+    return merged
+
+
+def owned_settings(recorded: RecordedJob, rules: Rules) -> Settings:
+    """What we set before: recorded, and what an interrupted action was about to set."""
+    if recorded.pending is None:
+        return recorded.settings
+    return union(recorded.settings, recorded.pending.settings, rules)
+
+
+def not_ours(job: ObservedJob, recorded: RecordedJob, owner: str) -> str:
+    """Why we must keep our hands off a job that we recorded; empty where it is ours.
+
+    A missing tag is drift: ids are never given twice, so the job is the one that we made.
+    """
+    if TAG not in job.tags or recorded.nonce is None:
+        return ""
+    if job.tags[TAG] == Identity.of(owner, recorded.module_name, recorded.nonce).tag:
+        return ""
+    return f"job {job.job_id} carries the tag {TAG}={job.tags[TAG]}, which isn't the one that we gave it"
+
+
+def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None, world: World) -> Action:
+    created = changes({}, _without_tag(desired_settings(desired, recorded, None)), world.rules)
+    if world.observation is None:
+        return replace(action, kind=ActionKind.CREATE, reason="new module", changes=_shown(created))
+    candidates = world.observation.ours.get(module_hash(action.module), ())
+    unspent = recorded.pending.nonce if recorded and recorded.pending else None
+    if recorded is not None:
+        # The state is there, so only a create of ours that never got recorded can be adopted: its nonce tells.
+        candidates = [job for job in candidates if _nonce(job) == unspent]
+    if len(candidates) > 1:
+        ids = ", ".join(str(job.job_id) for job in candidates)
+        return replace(action, reason=f"several jobs carry this module's tag: {ids}; delete all but one", failed=True)
+    if candidates:
+        return _plan_adoption(action, desired, candidates[0], world)
+    same_name = world.observation.namesakes.get(desired.name.casefold(), ())
+    reason = "new module"
+    if same_name:
+        ids = ", ".join(str(job_id) for job_id in same_name)
+        reason += f"; another job has the same name and isn't ours: {ids}"
+    return replace(action, kind=ActionKind.CREATE, reason=reason, changes=_shown(created))
+
+
+def _plan_adoption(action: Action, desired: DesiredJob, job: ObservedJob, world: World) -> Action:
+    wanted = desired_settings(desired, action.recorded, Identity.of(world.owner, action.module, _nonce(job)))
+    target = merge(wanted, {}, job.settings, world.rules)
+    return replace(
+        action,
+        kind=ActionKind.ADOPT,
+        reason="made by us but not recorded: found by its tag",
+        job_id=job.job_id,
+        changes=_shown(changes(job.settings, target, world.rules)),
+    )
+
+
+def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, world: World) -> Action:
+    unfinished = recorded.pending is not None or recorded.last_error is not None
+    stale_queries = recorded.queries.keys() - desired.queries.keys()
+    rows_changed = desired.fingerprint != recorded.fingerprint or unfinished or bool(stale_queries)
+    identity = Identity.of(world.owner, action.module, recorded.nonce or "")
+    wanted = desired_settings(desired, recorded, identity)
+    resumes = recorded.status in (PAUSED_BY_US, INACTIVE)
+    job_id = cast("int", recorded.job_id)
+    if world.observation is None:
+        if not rows_changed and not resumes:
+            return action
+        before: Settings = recorded.settings
+    elif job_id in world.observation.absent:
+        created = changes({}, _without_tag(wanted), world.rules)
+        return replace(
+            action, kind=ActionKind.RECREATE, reason=f"job {job_id} was deleted by hand", changes=_shown(created)
+        )
+    elif job_id in world.observation.unknown:
+        why = world.observation.unknown[job_id]
+        return replace(action, reason=f"job {job_id} can't be seen, so nothing is done: {why}", failed=True)
+    elif why := not_ours(world.observation.jobs[job_id], recorded, world.owner):
+        return replace(action, reason=why, failed=True)
+    else:
+        before = world.observation.jobs[job_id].settings
+    lost = world.observation.lost_queries if world.observation else frozenset[str]()
+    target = target_settings(wanted, recorded, before, world.rules)
+    found = _shown(changes(before, target, world.rules)) + _query_changes(desired, recorded, lost)
+    if resumes:
+        return replace(action, kind=ActionKind.RESUME, reason="active again", changes=found)
+    if rows_changed:
+        reason = "rows changed" if found else "rows changed, the job is already so"
+        return replace(action, kind=ActionKind.UPDATE, reason=reason, changes=found)
+    if found:
+        return replace(action, kind=ActionKind.UPDATE, reason="drift: changed in the workspace", changes=found)
+    return action
+
+
+def _plan_inactive(action: Action, world: World) -> Action:
+    recorded = action.recorded
+    why = "deactivated" if action.desired is not None else "orphan: no row of this module is left"
+    if recorded is None or recorded.job_id is None:
+        return replace(action, reason=f"{why}; there is no job")
+    before = recorded.settings
+    if world.observation is not None:
+        job = world.observation.jobs.get(recorded.job_id)
+        if job is None:
+            return replace(action, reason=f"{why}; job {recorded.job_id} is gone or can't be seen")
+        if refusal := not_ours(job, recorded, world.owner):
+            return replace(action, reason=refusal, failed=True)
+        before = job.settings
+    already = recorded.status in (PAUSED_BY_US, INACTIVE)
+    firing = fired_by(before) is not None and not is_paused(before)
+    if already and (world.observation is None or not firing):
+        return replace(action, reason=f"{why}; paused already")
+    found = changes(before, with_pause(before, PAUSED), world.rules) if firing else ()
+    reason = why if firing else f"{why}; nothing fires it"
+    return replace(action, kind=ActionKind.PAUSE, reason=reason, changes=found)
+
+
+def _query_changes(desired: DesiredJob, recorded: RecordedJob, lost: frozenset[str]) -> tuple[FieldChange, ...]:
+    found: list[FieldChange] = []
+    for source, query in desired.queries.items():
+        known = recorded.queries.get(source)
+        if known is not None and known.query_id in lost:
+            found.append(FieldChange(f"queries[{source}]", MISSING, "made again: it is gone or in the trash"))
+        elif known is not None and known.fingerprint != query.fingerprint:
+            found.append(FieldChange(f"queries[{source}].query_text", "(as recorded)", query.text))
+    return tuple(found)
+
+
+def _with_query(task: Settings, ids: Mapping[str, str]) -> Settings:
+    query: Settings = (task.get("sql_task") or {}).get("query") or {}
+    query_id = str(query.get("query_id", ""))
+    source = query_id.removeprefix(QUERY_REF)
+    if source == query_id or source not in ids:
+        return task
+    return {**task, "sql_task": {**task["sql_task"], "query": {**query, "query_id": ids[source]}}}
+
+
+def _without_tag(settings: Settings) -> Settings:
+    tags = {name: value for name, value in (settings.get("tags") or {}).items() if name != TAG}
+    return {**{name: value for name, value in settings.items() if name != "tags"}, **({"tags": tags} if tags else {})}
+
+
+def _shown(found: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
+    """Changes as people read them: an id that isn't known yet is said to be so."""
+    return tuple(
+        replace(change, new=_known(change.new)) if change.new is not MISSING else change for change in found
+    )
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(QUERY_REF):
+        return AFTER_APPLY
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in cast("dict[str, Any]", value).items()}
+    return [_known(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
+
+
+def _nonce(job: ObservedJob) -> str:
+    identity = Identity.read(job.tags)
+    return identity.nonce if identity else ""

@@ -1,0 +1,91 @@
+"""What the engine needs of the world: jobs, saved queries, the state. Adapters live in `workspace` and `control`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lakeflow_job_meta.model.job import ObservedJob, RecordedJob, SavedQuery, Settings
+from lakeflow_job_meta.model.plan import Outcome
+
+
+class Jobs(Protocol):
+    """Jobs of one workspace. Every method may raise WorkspaceError and its kinds."""
+
+    def list(self, name: str | None = None) -> Iterator[ObservedJob]:
+        """All jobs, or those of this name; what a list leaves out makes a job incomplete."""
+        ...
+
+    def get(self, job_id: int) -> ObservedJob:
+        """One job, whole.
+
+        Raises:
+            NotFound: the workspace confirms that there is no such job.
+            Denied: we may not see it, whether it exists or not.
+        """
+        ...
+
+    def create(self, settings: Settings) -> int:
+        """Make a job, return its id; never sent twice.
+
+        Raises:
+            Unreachable: no answer: it may exist or not.
+        """
+        ...
+
+    def reset(self, job_id: int, settings: Settings) -> None:
+        """Replace all settings of a job."""
+        ...
+
+
+class Queries(Protocol):
+    """Saved queries in a folder of our own."""
+
+    def existing(self) -> Collection[str]:
+        """The ids of all saved queries that aren't in the trash."""
+        ...
+
+    def create(self, query: SavedQuery) -> str:
+        """Make a saved query, or take the one that already stands at its path; returns the id."""
+        ...
+
+    def update(self, query_id: str, query: SavedQuery) -> None:
+        """Write text, name and warehouse anew.
+
+        Raises:
+            NotFound: it is gone, or in the trash.
+        """
+        ...
+
+    def delete(self, query_id: str) -> None:
+        """Put it into the trash; one that is gone already is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateWrite:
+    """One group commit: rows to write, each only if the row is still the one that was read (None: none there)."""
+
+    rows: Mapping[str, RecordedJob]
+    expected: Mapping[str, RecordedJob | None]
+
+
+class State(Protocol):
+    """The recorded jobs of one control table in one workspace, and the log of actions."""
+
+    def read(self) -> Mapping[str, RecordedJob]:
+        """Recorded jobs by module."""
+        ...
+
+    def write(self, write: StateWrite) -> None:
+        """Write rows in one commit.
+
+        Raises:
+            ConflictError: somebody else wrote one of them meanwhile; nothing was written.
+        """
+        ...
+
+    def log(self, outcomes: Sequence[Outcome]) -> None:
+        """Append what was done to the log."""
+        ...

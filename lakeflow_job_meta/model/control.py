@@ -1,0 +1,70 @@
+"""What people declare: sources (one row, one task) and modules (one job), as the control tables hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lakeflow_job_meta.model.table import Row
+
+SOURCE_CONFIGS = ("source_config", "target_config", "transformation_config")
+"""The source columns that hold JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One row of the control table; the three configs are JSON text exactly as stored."""
+
+    source_id: str
+    module_name: str
+    source_type: str | None = None
+    execution_order: int | None = None
+    source_config: str | None = None
+    target_config: str | None = None
+    transformation_config: str | None = None
+    is_active: bool | None = True
+    created_timestamp: datetime | None = None
+    updated_timestamp: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(module_name, source_id): unique in the control table."""
+        return (self.module_name, self.source_id)
+
+    @property
+    def active(self) -> bool:
+        """NULL counts as active: a row inserted without the column asks for a task."""
+        return self.is_active is not False
+
+    @classmethod
+    def from_row(cls, row: Row) -> Source:
+        """The row as a Source; columns that we don't know are somebody else's and stay out."""
+        return cls(**_known(cls, row))
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One row of `{control_table}_modules`; `job_config` is JSON text of Jobs API job settings."""
+
+    module_name: str
+    description: str | None = None
+    job_config: str | None = None
+    is_active: bool | None = True
+    created_timestamp: datetime | None = None
+    updated_timestamp: datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.is_active is not False
+
+    @classmethod
+    def from_row(cls, row: Row) -> Module:
+        """The row as a Module."""
+        return cls(**_known(cls, row))
+
+
+def _known(cls: type[Source] | type[Module], row: Row) -> Mapping[str, Any]:
+    fields = cls.__dataclass_fields__
+    return {name: value for name, value in row.items() if name in fields}

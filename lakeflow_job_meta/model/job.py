@@ -1,0 +1,121 @@
+"""A job in its three forms: desired (what rows ask for), recorded (what we last applied), observed (what is there)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Settings = Mapping[str, Any]
+"""Job settings in the shape of the Jobs API 2.2; raw JSON values only."""
+
+QUERY_REF = "lakeflow_job_meta:query:"
+"""Stands for the id of a saved query that may not exist yet; followed by the source_id."""
+
+
+def canonical(value: Any) -> str:
+    """One JSON text for equal values, whatever the order of their keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-ready value."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SavedQuery:
+    """The SQL text of one source, kept in the workspace as a saved query under a name of its own."""
+
+    source_id: str
+    name: str
+    text: str
+    warehouse_id: str
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint([self.name, self.text, self.warehouse_id])
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredJob:
+    """What the rows of one module ask for.
+
+    `settings` refers to saved queries as QUERY_REF + source_id. An inactive module has no settings: whatever was
+    applied last stays, paused.
+    """
+
+    module_name: str
+    name: str
+    active: bool
+    settings: Settings = field(default_factory=dict[str, Any])
+    queries: Mapping[str, SavedQuery] = field(default_factory=dict[str, SavedQuery])
+    sources: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints mean: nothing to do but for drift."""
+        queries = {source: query.fingerprint for source, query in self.queries.items()}
+        return fingerprint([self.name, self.active, self.settings, queries])
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedQuery:
+    """A saved query that we made: its id, and the fingerprint of what it holds."""
+
+    query_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An action under way: what it wants, and under which nonce. Left behind by a crash, it tells what to look for."""
+
+    kind: str
+    settings: Settings
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedJob:
+    """The state of one module in one workspace: what we last applied.
+
+    `fingerprint` is the desired job's. `paused` tells that it was us who paused, and `paused_before` the pause status
+    that the job had until then.
+    """
+
+    module_name: str
+    workspace_id: str
+    status: str
+    job_id: int | None = None
+    job_name: str | None = None
+    nonce: str | None = None
+    settings: Settings = field(default_factory=dict[str, Any])
+    pending: Pending | None = None
+    queries: Mapping[str, RecordedQuery] = field(default_factory=dict[str, RecordedQuery])
+    fingerprint: str | None = None
+    control_version: int | None = None
+    applied_at: Any = None
+    applied_by: str | None = None
+    last_error: str | None = None
+    created_timestamp: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedJob:
+    """A job as the workspace holds it; `complete` is false where a list left parts out that only `get` tells."""
+
+    job_id: int
+    settings: Settings
+    complete: bool = True
+    created_time: int = 0
+
+    @property
+    def name(self) -> str:
+        return str(self.settings.get("name", ""))
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return self.settings.get("tags") or {}

@@ -1,0 +1,199 @@
+"""A plan as data: what is to be done to which job, field by field, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from lakeflow_job_meta.diagnostics import Diagnostic
+from lakeflow_job_meta.model.job import DesiredJob, RecordedJob
+
+
+class ActionKind(StrEnum):
+    """What can be done to one module's job."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    PAUSE = "pause"
+    RESUME = "resume"
+    MOVE = "move"
+    ADOPT = "adopt"
+    RECREATE = "recreate"
+    DELETE = "delete"
+    FORGET = "forget"
+    SKIP = "skip"
+
+
+class _Missing:
+    """Stands for a field that isn't there, which null doesn't."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Any = _Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field of a job: what is there, what will be there; MISSING stands for absent."""
+
+    path: str
+    old: Any = MISSING
+    new: Any = MISSING
+
+    @property
+    def sign(self) -> str:
+        """`+` added, `-` removed, `~` changed."""
+        return "+" if self.old is MISSING else "-" if self.new is MISSING else "~"
+
+    def to_dict(self) -> dict[str, Any]:
+        known = {"old": self.old, "new": self.new}
+        return {"path": self.path, **{key: value for key, value in known.items() if value is not MISSING}}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One module's part of a plan.
+
+    `failed` marks a module that can't go on by itself (frozen by bad rows, a job that isn't ours any more): it is
+    skipped, and the reason says why. `desired` and `recorded` are what it was decided on.
+    """
+
+    kind: ActionKind
+    module: str
+    reason: str
+    job_id: int | None = None
+    job_name: str = ""
+    changes: tuple[FieldChange, ...] = ()
+    sources: tuple[str, ...] = ()
+    failed: bool = False
+    desired: DesiredJob | None = None
+    recorded: RecordedJob | None = None
+
+    @property
+    def effective(self) -> bool:
+        """Whether applying it does anything."""
+        return self.kind is not ActionKind.SKIP
+
+    def to_dict(self) -> dict[str, Any]:
+        """The action as JSON-ready values, without what it was decided on."""
+        return {
+            "action": str(self.kind),
+            "module": self.module,
+            "job_id": self.job_id,
+            "job_name": self.job_name,
+            "reason": self.reason,
+            "failed": self.failed,
+            "sources": list(self.sources),
+            "changes": [change.to_dict() for change in self.changes],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan was made from: equal bases lead to equal plans, but for drift."""
+
+    control_table: str
+    control_id: str
+    control_version: int
+    modules_id: str
+    modules_version: int
+    workspace_id: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All actions, in the order of module names, with the findings and the versions that it was made from.
+
+    `refreshed` tells whether the workspace was looked at; `lost_queries` are ids of saved queries that are gone.
+    """
+
+    actions: tuple[Action, ...]
+    basis: Basis
+    workspace: str
+    store: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+    refreshed: bool = True
+    lost_queries: frozenset[str] = frozenset()
+
+    @property
+    def effective(self) -> tuple[Action, ...]:
+        """Those actions that do something."""
+        return tuple(action for action in self.actions if action.effective)
+
+    @property
+    def failed(self) -> tuple[Action, ...]:
+        """Those modules that can't go on by themselves."""
+        return tuple(action for action in self.actions if action.failed)
+
+    @property
+    def empty(self) -> bool:
+        return not self.effective
+
+    def without(self, modules: Collection[str]) -> Plan:
+        """The same plan, but for these modules."""
+        return replace(self, actions=tuple(action for action in self.actions if action.module not in modules))
+
+    def counts(self) -> dict[str, int]:
+        """How many actions of each kind, `skip` included; kinds without any are left out."""
+        counts: dict[str, int] = {}
+        for kind in ActionKind:
+            if number := sum(action.kind is kind for action in self.actions):
+                counts[str(kind)] = number
+        return counts
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-ready values."""
+        return {
+            "control_table": self.basis.control_table,
+            "control_version": self.basis.control_version,
+            "workspace": self.workspace,
+            "workspace_id": self.basis.workspace_id,
+            "store": self.store,
+            "refreshed": self.refreshed,
+            "summary": self.counts(),
+            "actions": [action.to_dict() for action in self.actions],
+            "diagnostics": [each.to_dict() for each in self.diagnostics],
+        }
+
+    def to_json(self) -> str:
+        """The plan as indented JSON text."""
+        import json
+
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str)
+
+    def __str__(self) -> str:
+        from lakeflow_job_meta.model.plan_text import plan_text
+
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        from lakeflow_job_meta.model.plan_text import plan_html
+
+        return plan_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one action."""
+
+    action: Action
+    done: bool
+    job_id: int | None = None
+    error: str = ""
+    duration_ms: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as JSON-ready values."""
+        return {
+            "module": self.action.module,
+            "action": str(self.action.kind),
+            "job_id": self.job_id,
+            "done": self.done,
+            "error": self.error or None,
+            "duration_ms": self.duration_ms,
+        }

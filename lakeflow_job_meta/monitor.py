@@ -1,0 +1,258 @@
+"""MetadataMonitor: keeps jobs equal to rows, and rows equal to files, for ever.
+
+Level-based: an event decides only when to look. What to do follows from the whole state each time, so nothing has to be
+remembered over a restart.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakeflow_job_meta.control.tables import ControlTables
+from lakeflow_job_meta.diagnostics import Diagnostic
+from lakeflow_job_meta.errors import ApplyError, LakeflowJobMetaError
+from lakeflow_job_meta.ingest.volume import is_volume, volume_folder
+from lakeflow_job_meta.ingest.watch import FolderWatch, wait_until_rested
+from lakeflow_job_meta.model.plan import Outcome
+from lakeflow_job_meta.model.table import TableName
+from lakeflow_job_meta.orchestrator import JobOrchestrator
+from lakeflow_job_meta.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+    from lakeflow_job_meta.ingest.report import LoadReport
+    from lakeflow_job_meta.store.base import Store
+
+logger = logging.getLogger(__name__)
+
+DRIFT_SECONDS = 600.0
+"""How often the workspace itself is looked at, though no row changed."""
+
+BACK_OFF_SECONDS = 900.0
+"""The longest time between two tries of a module that fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """What one look did. `looked` is false where nothing had changed since the last one."""
+
+    looked: bool
+    loaded: LoadReport | None = None
+    findings: tuple[Diagnostic, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def changed(self) -> bool:
+        """Whether it changed a row or a job."""
+        return bool(self.outcomes) or (self.loaded is not None and self.loaded.changed_anything)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cycle as JSON-ready values."""
+        return {
+            "looked": self.looked,
+            "loaded": self.loaded.to_dict() if self.loaded else None,
+            "findings": [each.to_dict() for each in self.findings],
+            "outcomes": [each.to_dict() for each in self.outcomes],
+            "failures": self.failures,
+        }
+
+
+@dataclass(slots=True)
+class _BackOff:
+    """When a failing module is tried again."""
+
+    base: float
+    tries: dict[str, int] = field(default_factory=dict[str, int])
+    due: dict[str, float] = field(default_factory=dict[str, float])
+
+    def failed(self, module: str) -> None:
+        self.tries[module] = self.tries.get(module, 0) + 1
+        self.due[module] = time.monotonic() + min(self.base * 2 ** (self.tries[module] - 1), BACK_OFF_SECONDS)
+
+    def keep_only(self, failing: set[str]) -> None:
+        for module in self.due.keys() - failing:
+            del self.due[module], self.tries[module]
+
+    @property
+    def any_due(self) -> bool:
+        return any(moment <= time.monotonic() for moment in self.due.values())
+
+
+class MetadataMonitor:
+    """Watches the control table, and a folder of YAML files if one is given.
+
+    Args:
+        control_table: `catalog.schema.table`.
+        volume_path: a folder or a `/Volumes/…` path whose YAML files are loaded when they change.
+        check_interval_seconds: seconds between two looks; a file that changes in a local folder is seen at once.
+        auto_update_jobs: False only loads files and leaves jobs alone.
+        drift_interval_seconds: seconds between two looks at the workspace itself.
+        workspace_client, default_warehouse_id, cluster_id, store: as in JobOrchestrator.
+
+    Example:
+        MetadataMonitor("main.etl.control", "/Volumes/main/etl/metadata").run_continuous()
+    """
+
+    def __init__(
+        self,
+        control_table: str,
+        volume_path: str | Path | None = None,
+        check_interval_seconds: float = 60,
+        auto_update_jobs: bool = True,
+        drift_interval_seconds: float = DRIFT_SECONDS,
+        workspace_client: WorkspaceClient | None = None,
+        default_warehouse_id: str | None = None,
+        cluster_id: str | None = None,
+        store: Store | None = None,
+        *,
+        settings: Settings | None = None,
+        on_cycle: Callable[[Cycle], None] = lambda cycle: None,
+    ) -> None:
+        arguments = {
+            "control_table": control_table,
+            "default_warehouse_id": default_warehouse_id,
+            "cluster_id": cluster_id,
+        }
+        settings = settings or load_settings(arguments, os.environ)
+        self.orchestrator = JobOrchestrator(control_table, workspace_client, store=store, settings=settings)
+        self.interval = check_interval_seconds
+        self.auto_update_jobs = auto_update_jobs
+        self.drift_interval = drift_interval_seconds
+        self._on_cycle = on_cycle
+        self._polls = volume_path is not None and is_volume(str(volume_path))
+        self._folder = volume_folder(str(volume_path), settings.home) if volume_path is not None else None
+        self._tables = ControlTables.of(TableName.parse(control_table))
+        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._seen: object = None
+        self._drift_due = 0.0
+        self._back_off = _BackOff(max(check_interval_seconds, 1.0))
+
+    def check_and_update(self) -> Cycle:
+        """Look once: load what changed in the folder, then bring the jobs up to date.
+
+        Raises:
+            LakeflowJobMetaError: the store or the workspace can't be reached. Modules that fail by themselves are in
+                the cycle's `failures` and are tried again later.
+        """
+        self.orchestrator.ensure_setup()
+        loaded, findings = self._load_files()
+        if not self.auto_update_jobs:
+            return Cycle(True, loaded, findings)
+        seen = self._versions()
+        refresh = time.monotonic() >= self._drift_due
+        if seen == self._seen and not refresh and not self._back_off.any_due:
+            return Cycle(False, loaded, findings)
+        outcomes, failures = self._reconcile(refresh=refresh)
+        if not self._stopping.is_set():
+            # What was written by ourselves has moved the versions: remember those of the rows that were compiled.
+            self._seen = seen
+            if refresh:
+                self._drift_due = time.monotonic() + self.drift_interval
+        return Cycle(True, loaded, findings, outcomes, failures)
+
+    def run_continuous(self, max_iterations: int | None = None) -> None:
+        """Look again and again until `stop` is called or SIGTERM or Ctrl-C comes; ends between two actions.
+
+        Args:
+            max_iterations: end after so many looks.
+        """
+        watch = FolderWatch(self._folder, self._wake) if self._folder and not self._polls else None
+        done = 0
+        with self._signals(), watch or nullcontext():
+            while not self._stopping.is_set():
+                self._wake.clear()
+                if watch is not None:
+                    watch.attach()
+                self._look()
+                done += 1
+                if max_iterations is not None and done >= max_iterations:
+                    return
+                self._wake.wait(self.interval)
+
+    def stop(self) -> None:
+        """End the loop after the actions under way; may be called from any thread or signal handler."""
+        self._stopping.set()
+        self._wake.set()
+
+    def _look(self) -> None:
+        started = time.monotonic()
+        try:
+            cycle = self.check_and_update()
+        except LakeflowJobMetaError as error:
+            logger.error("cycle failed, next try in %g s: %s", self.interval, error)
+            return
+        except Exception:
+            # A loop that has to run for ever: what we didn't foresee is told with its trace, and tried again.
+            logger.exception("cycle failed unexpectedly, next try in %g s", self.interval)
+            return
+        _log(cycle, time.monotonic() - started)
+        self._on_cycle(cycle)
+
+    def _load_files(self) -> tuple[LoadReport | None, tuple[Diagnostic, ...]]:
+        if self._folder is None or not self._folder.exists():
+            return None, ()
+        from lakeflow_job_meta.ingest.load import load_folder
+
+        wait_until_rested(self._folder)
+        return load_folder(
+            self.orchestrator.store, self._tables, self._folder, now=datetime.now(UTC), actor=getpass.getuser()
+        )
+
+    def _reconcile(self, *, refresh: bool) -> tuple[tuple[Outcome, ...], dict[str, str]]:
+        plan = self.orchestrator.plan(refresh=refresh)
+        waiting = {module for module, due in self._back_off.due.items() if due > time.monotonic()}
+        due = plan.without(waiting) if waiting else plan
+        try:
+            outcomes, failures = self.orchestrator.apply(due, stop=self._stopping.is_set), {}
+        except ApplyError as error:
+            outcomes, failures = error.outcomes, error.failures
+        for module in failures:
+            self._back_off.failed(module)
+        self._back_off.keep_only(failures.keys() | waiting)
+        return tuple(outcomes), failures
+
+    def _versions(self) -> object:
+        tables = (self._tables.control, self._tables.modules)
+        found = [self.orchestrator.store.info(table.name) for table in tables]
+        return [(info.table_id, info.version) if info else None for info in found]
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        for number in before:
+            signal.signal(number, lambda *_: self.stop())
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _log(cycle: Cycle, seconds: float) -> None:
+    for finding in cycle.findings:
+        logger.warning("%s", finding)
+    for module, why in cycle.failures.items():
+        logger.error("%s: %s", module, why)
+    done: dict[str, int] = {}
+    for outcome in cycle.outcomes:
+        if outcome.done:
+            done[str(outcome.action.kind)] = done.get(str(outcome.action.kind), 0) + 1
+    what = ", ".join(f"{number} {kind}" for kind, number in done.items()) or "nothing to do"
+    level = logging.INFO if cycle.changed or cycle.failures or cycle.findings else logging.DEBUG
+    logger.log(level, "cycle in %.1f s: %s, %d failed", seconds, what, len(cycle.failures))

@@ -1,0 +1,149 @@
+"""YAML nodes into plain Python values: dict, list, str, int, float, bool, None; aliases share one value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import yaml
+
+from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation
+from lakeflow_job_meta.reader.compose import BOOL, FLOAT, INT, MAP, MERGE, NULL, SEQ, STR
+from lakeflow_job_meta.reader.limits import MAX_ALIASES, MAX_WEIGHT
+
+_ALLOWED: dict[type[yaml.Node], frozenset[str]] = {
+    yaml.ScalarNode: frozenset({STR, INT, FLOAT, BOOL, NULL, MERGE}),
+    yaml.MappingNode: frozenset({MAP}),
+    yaml.SequenceNode: frozenset({SEQ}),
+}
+_KIND = {INT: "a number", FLOAT: "a number", BOOL: "a truth value", NULL: "nothing", MAP: "a mapping", SEQ: "a list"}
+
+
+class Construction:
+    """One tree being turned into values; `findings` grows, and `exploded` says that the value must not be used."""
+
+    def __init__(self, name: str) -> None:
+        self.findings: list[Diagnostic] = []
+        self.exploded = False
+        self._name = name
+        self._built: dict[int, tuple[Any, int]] = {}
+        self._open: set[int] = set()
+        self._aliases = 0
+
+    def value(self, node: yaml.Node) -> Any:
+        """The value of a tree's root; every other call is its own recursion."""
+        value, weight = self._build(node)
+        if weight > MAX_WEIGHT or self._aliases > MAX_ALIASES:
+            self.exploded = True
+            what = f"{self._aliases} aliases (limit {MAX_ALIASES})"
+            if weight > MAX_WEIGHT:
+                what = f"aliases that write out to {weight} values (limit {MAX_WEIGHT})"
+            self._find(node, what, "don't nest aliases within aliases")
+        return value
+
+    def _build(self, node: yaml.Node) -> tuple[Any, int]:
+        known = self._built.get(id(node))
+        if known is not None:
+            self._aliases += 1
+            return known
+        if id(node) in self._open:
+            self.exploded = True
+            self._find(node, "an alias inside of what it stands for", "an anchor can't contain itself")
+            return None, 1
+        if node.tag not in _ALLOWED[type(node)]:
+            self._find(node, f"unknown tag {_short(node.tag)}", "only plain values are read: leave the tag out")
+        if isinstance(node, yaml.ScalarNode):
+            built = self._scalar(node), 1 + len(node.value) // 100
+        else:
+            self._open.add(id(node))
+            built = self._mapping(node) if isinstance(node, yaml.MappingNode) else self._sequence(node)
+            self._open.remove(id(node))
+        self._built[id(node)] = built
+        return built
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        text, tag = node.value, node.tag
+        if tag in (STR, MERGE):
+            return text
+        try:
+            if tag == INT:
+                return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
+            if tag == FLOAT:
+                number = (
+                    float(text.replace(".inf", "inf").replace(".nan", "nan")) if "n" in text.lower() else float(text)
+                )
+                if math.isfinite(number):
+                    return number
+                raise ValueError
+        except ValueError:
+            shown = text if len(text) < 40 else f"{text[:30]}… ({len(text)} digits)"
+            self._find(node, f"{shown} is not a number that JSON can hold", "quote it if text is meant")
+            return None
+        if tag == BOOL and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if tag == BOOL:
+            self._find(node, f"'{text}' is neither true nor false")
+        return text if tag not in (NULL, BOOL) else None
+
+    def _sequence(self, node: Any) -> tuple[list[Any], int]:
+        weight, values = 1, list[Any]()
+        for each in node.value:
+            value, more = self._build(each)
+            values.append(value)
+            weight += more
+        return values, weight
+
+    def _mapping(self, node: yaml.MappingNode) -> tuple[dict[str, Any], int]:
+        weight, values = 1, dict[str, Any]()
+        merges: list[yaml.Node] = []
+        first: dict[str, yaml.Node] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node)
+            if key is None:
+                self._build(value_node)
+                continue
+            if key in first:
+                hint = f"the first is at line {first[key].start_mark.line + 1}"
+                self._find(key_node, f"duplicate key '{key}'", hint)
+            first.setdefault(key, key_node)
+            if key_node.tag == MERGE:
+                merges.append(value_node)
+                continue
+            value, more = self._build(value_node)
+            weight += more + 1
+            values[key] = value
+        for merged in merges:
+            weight += self._merge(merged, values)
+        return values, weight
+
+    def _key(self, node: yaml.Node) -> str | None:
+        if isinstance(node, yaml.ScalarNode) and node.tag in (STR, MERGE):
+            return node.value
+        if node.tag in _KIND:
+            shown = f" {node.value}" if isinstance(node, yaml.ScalarNode) and node.value else ""
+            hint = f'quote it: "{node.value}"' if shown else "a key must be text"
+            self._find(node, f"a key that is {_KIND[node.tag]}{shown}, expected text", hint)
+        else:
+            self._find(node, f"unknown tag {_short(node.tag)}", "only plain values are read: leave the tag out")
+        return None
+
+    def _merge(self, node: yaml.Node, into: dict[str, Any]) -> int:
+        """`<<`: keys of the mapping itself win, then those of mappings named earlier."""
+        weight = 0
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            value, more = self._build(each)
+            if not isinstance(each, yaml.MappingNode):
+                self._find(each, "'<<' expects a mapping, or a list of mappings", "give it an alias: <<: *name")
+                continue
+            weight += more
+            for key, inherited in value.items():
+                into.setdefault(key, inherited)
+        return weight
+
+    def _find(self, node: yaml.Node, message: str, hint: str = "") -> None:
+        mark = node.start_mark
+        self.findings.append(Diagnostic(message, FileLocation(self._name, mark.line + 1, mark.column + 1), hint))
+
+
+def _short(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!")

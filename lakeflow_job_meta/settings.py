@@ -1,0 +1,124 @@
+"""All settings of the product in one place: arguments over environment over `lakeflow.yml` over defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, errors_in, nearest
+from lakeflow_job_meta.errors import InputError, UsageError
+
+FILE = "lakeflow.yml"
+LOCAL = "local"
+EMBEDDED = "embedded"
+ENVIRONMENT = {
+    "control_table": "LAKEFLOW_CONTROL_TABLE",
+    "home": "LAKEFLOW_HOME",
+    "store": "LAKEFLOW_STORE",
+    "workspace": "LAKEFLOW_WORKSPACE",
+    "default_warehouse_id": "LAKEFLOW_DEFAULT_WAREHOUSE_ID",
+    "cluster_id": "LAKEFLOW_CLUSTER_ID",
+    "concurrency": "LAKEFLOW_CONCURRENCY",
+}
+RUNTIME = "DATABRICKS_RUNTIME_VERSION"
+"""Set inside of Databricks, where the workspace is the one that we run in."""
+
+MAX_CONCURRENCY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run works on. DATABRICKS_* variables are only credentials: they never choose the workspace.
+
+    `workspace` is `local`, `databricks` (what the SDK finds), a profile's name, or a host (https://…).
+    """
+
+    control_table: str = ""
+    home: Path = Path(".lakeflow")
+    store: str = EMBEDDED
+    workspace: str = LOCAL
+    default_warehouse_id: str | None = None
+    cluster_id: str | None = None
+    concurrency: int = 10
+
+    def require_control_table(self) -> str:
+        """The control table's name.
+
+        Raises:
+            UsageError: none is set.
+        """
+        if not self.control_table:
+            raise UsageError(
+                "no control table is named",
+                hint=f"give --control-table, set {ENVIRONMENT['control_table']}, or write control_table into {FILE}",
+            )
+        return self.control_table
+
+
+def load_settings(
+    arguments: Mapping[str, Any], environment: Mapping[str, str], folder: Path = Path()
+) -> Settings:
+    """Put the settings together.
+
+    Args:
+        arguments: by setting; None means: not given.
+        environment: usually os.environ.
+        folder: where `lakeflow.yml` is looked for; a relative home in it is relative to it.
+
+    Raises:
+        InputError: the file or a variable has what can't be used; all findings at once.
+    """
+    defaults = {"workspace": "databricks"} if environment.get(RUNTIME) else {}
+    found: list[Diagnostic] = []
+    from_file = _from_file(folder / FILE, found)
+    from_environment = {
+        name: environment[variable] for name, variable in ENVIRONMENT.items() if environment.get(variable)
+    }
+    given = {name: value for name, value in arguments.items() if value is not None}
+    values: dict[str, Any] = {**defaults, **from_file, **from_environment, **given}
+    _check(values, found)
+    if errors_in(found):
+        raise InputError("the settings can't be used", diagnostics=found)
+    return Settings(**{**values, "home": Path(values.get("home", ".lakeflow"))})
+
+
+def _from_file(path: Path, found: list[Diagnostic]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    from lakeflow_job_meta.reader.document import read_file
+
+    reading = read_file(path)
+    found.extend(reading.diagnostics)
+    if reading.document is None:
+        return {}
+    value: Any = reading.document.value
+    if not isinstance(value, dict):
+        found.append(Diagnostic("expected settings (key: value)", FileLocation(str(path))))
+        return {}
+    known = {field.name for field in fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, each in value.items():  # pyright: ignore[reportUnknownVariableType] - keys are text: the reader checks
+        where = reading.document.position((str(name),), key=True)  # pyright: ignore[reportUnknownArgumentType]
+        if name not in known:
+            found.append(Diagnostic(f"unknown setting '{name}'", where, nearest(str(name), known)))  # pyright: ignore[reportUnknownArgumentType]
+        elif each is not None:
+            values[name] = path.parent / each if name == "home" and isinstance(each, str) else each
+    return values
+
+
+def _check(values: dict[str, Any], found: list[Diagnostic]) -> None:
+    for name, value in values.items():
+        if name == "concurrency":
+            if not re.fullmatch(r"\d+", str(value)) or not 1 <= int(value) <= MAX_CONCURRENCY:
+                found.append(Diagnostic(f"concurrency: expected 1 to {MAX_CONCURRENCY}, found {value!r}"))
+            else:
+                values[name] = int(value)
+        elif not isinstance(value, str | Path) or not str(value).strip():
+            found.append(Diagnostic(f"{name}: expected text, found {value!r}"))
+    if values.get("store", EMBEDDED) != EMBEDDED:
+        found.append(
+            Diagnostic(f"store: unknown store '{values['store']}'", hint=f"this version has only '{EMBEDDED}'")
+        )

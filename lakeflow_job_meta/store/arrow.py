@@ -1,0 +1,132 @@
+"""Rows to Arrow and back, by arro3 alone: neither pyarrow nor numpy is needed.
+
+Timestamps are aware datetimes in UTC on the Python side, microseconds on the Arrow side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import accumulate
+from typing import Any, cast
+
+from arro3.core import Array, ChunkedArray, DataType, Field, Schema, Table, list_array
+
+from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.model.table import Row
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_DAY = date(1970, 1, 1)
+MICROSECOND = timedelta(microseconds=1)
+
+_PER_UNIT: dict[str, Callable[[int], datetime]] = {
+    "s": lambda ticks: EPOCH + timedelta(seconds=ticks),
+    "ms": lambda ticks: EPOCH + timedelta(milliseconds=ticks),
+    "us": lambda ticks: EPOCH + timedelta(microseconds=ticks),
+    "ns": lambda ticks: EPOCH + timedelta(microseconds=ticks // 1000),
+}
+
+
+def to_rows(stream: Any) -> list[dict[str, Any]]:
+    """Whatever speaks Arrow's C stream, as a list of dicts."""
+    table = Table.from_arrow(stream)
+    columns = [_to_values(table.column(position)) for position in range(table.num_columns)]
+    names = table.column_names
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _to_values(column: ChunkedArray) -> Sequence[Any]:
+    kind = column.type
+    if DataType.is_timestamp(kind):
+        convert = _PER_UNIT[str(kind.time_unit)]
+        ticks = cast("Sequence[int | None]", column.cast(DataType.int64()).to_pylist())
+        return [None if tick is None else convert(tick) for tick in ticks]
+    values = cast("Sequence[Any]", column.to_pylist())
+    if DataType.is_decimal(kind) and kind.scale == 0:
+        return [int(value) if isinstance(value, Decimal) else value for value in values]
+    return values
+
+
+def without_metadata(schema: Any) -> Schema:
+    """The schema's fields without comments and defaults: delta-rs refuses an append whose metadata differ from the
+    table's, and its own schema doesn't repeat all of them."""
+    return Schema([Field(each.name, each.type, nullable=each.nullable) for each in Schema.from_arrow(schema)])
+
+
+def nullable(schema: Schema) -> Schema:
+    """The same fields, all nullable: the source of a merge holds rows of which only the key is known."""
+    return Schema([Field(each.name, each.type, nullable=True) for each in schema])
+
+
+def to_table(rows: Sequence[Row], schema: Schema) -> Table:
+    """The rows as an Arrow table of exactly this schema; a missing key is NULL.
+
+    Raises:
+        InputError: a value that its column can't hold.
+    """
+    arrays = [_to_array(each, [row.get(each.name) for row in rows]) for each in schema]
+    return Table.from_arrays(arrays, schema=schema)
+
+
+def _to_array(field: Field, values: list[Any]) -> Array:
+    try:
+        return _array_of(field.type, values)
+    except (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError) as problem:
+        bad = _first_misfit(field.type, values)
+        raise InputError(f"column {field.name}: {bad!r} is not a value of type {_plain(field.type)}") from problem
+
+
+def _array_of(kind: DataType, values: list[Any]) -> Array:
+    if DataType.is_timestamp(kind):
+        ticks = [None if value is None else _aware(value) for value in values]
+        return Array(
+            [None if tick is None else (tick - EPOCH) // MICROSECOND for tick in ticks], DataType.int64()
+        ).cast(kind)
+    if DataType.is_date32(kind):
+        days = [None if value is None else (value - EPOCH_DAY).days for value in values]
+        return Array(days, DataType.int32()).cast(kind)
+    if DataType.is_list(kind):
+        return _list_of(kind, values)
+    if DataType.is_integer(kind) and any(isinstance(value, bool) for value in values):
+        raise TypeError("a boolean is not a number")
+    return Array(values, kind)
+
+
+def _list_of(kind: DataType, values: list[Any]) -> Array:
+    parts: list[list[Any]] = [list(value or ()) for value in values]
+    inner = cast("Field", kind.value_field)
+    items = _array_of(inner.type, [item for part in parts for item in part])
+    offsets = Array([0, *accumulate(len(part) for part in parts)], DataType.int32())
+    return cast("Array", list_array(offsets, items, type=kind))
+
+
+def _aware(value: Any) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError("not a datetime")
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _first_misfit(kind: DataType, values: Iterable[Any]) -> Any:
+    for value in values:
+        try:
+            _array_of(kind, [value])
+        except (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError):
+            return value
+    return None
+
+
+def _plain(kind: DataType) -> str:
+    return str(kind).removeprefix("arro3.core.DataType<").strip().removesuffix(">")
+
+
+def missing_required(
+    rows: Iterable[Row], required: Sequence[str], key: Sequence[str]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Each (column, key of the row) where a REQUIRED column has no value."""
+    return [
+        (column, {name: row.get(name) for name in key})
+        for row in rows
+        for column in required
+        if row.get(column) is None
+    ]

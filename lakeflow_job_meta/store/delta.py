@@ -1,0 +1,263 @@
+"""The embedded store: Delta tables in a folder, by delta-rs, with nothing to install or start.
+
+Reading and writing need only deltalake and arro3; DuckDB and sqlglot are imported when SQL is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from arro3.core import Array, DataType, Table
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, nearest
+from lakeflow_job_meta.errors import InputError, StoreError, TableNotFound
+from lakeflow_job_meta.model.table import (
+    Changes,
+    Column,
+    Commit,
+    Row,
+    RowChange,
+    Snapshot,
+    TableInfo,
+    TableName,
+    TableSpec,
+)
+from lakeflow_job_meta.store import delta_tables as delta
+from lakeflow_job_meta.store import feed
+from lakeflow_job_meta.store.arrow import EPOCH, missing_required, to_rows, to_table
+from lakeflow_job_meta.store.defaults import value_of
+from lakeflow_job_meta.store.delta_tables import ACTION, Declaration, DeltaTables, Edit
+
+SCHEMA_VERSION = "lakeflow_job_meta.schema_version"
+PUSHED_DOWN = 200
+"""So many values of one column are given to delta-rs as a filter; more are cheaper to filter here."""
+
+
+class DeltaStore:
+    """The store protocol over `<home>/tables/<catalog>/<schema>/<table>`.
+
+    Args:
+        home: The folder that holds everything of the embedded product; made when first written to.
+
+    >>> import tempfile
+    >>> store = DeltaStore(Path(tempfile.mkdtemp()))
+    >>> spec = TableSpec.from_json(TableName.parse("main.etl.t"), [{"name": "id", "type": "STRING"}])
+    >>> store.create(spec), store.append(spec, [{"id": "a"}]), store.read(spec.name).rows
+    (True, 1, ({'id': 'a'},))
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = Path(home)
+        self._tables = DeltaTables(self.home)
+
+    @property
+    def label(self) -> str:
+        try:
+            shown = f"./{self.home.resolve().relative_to(Path.cwd())}"
+        except ValueError:
+            shown = str(self.home)
+        return f"embedded ({shown})"
+
+    def create(self, spec: TableSpec) -> bool:
+        properties = {**spec.properties, SCHEMA_VERSION: str(spec.schema_version)}
+        return delta.make(
+            self._tables, Declaration(spec.name, spec.columns, spec.partition_by, spec.description, properties)
+        )
+
+    def info(self, table: TableName) -> TableInfo | None:
+        try:
+            with self._tables.latest(table) as opened:
+                metadata = opened.metadata()
+                return TableInfo(
+                    table, str(metadata.id), opened.version(), delta.columns_of(opened), dict(metadata.configuration)
+                )
+        except TableNotFound:
+            return None
+
+    def read(
+        self,
+        table: TableName,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Sequence[Any]] | None = None,
+        version: int | None = None,
+    ) -> Snapshot:
+        if version is not None:
+            opened = self._tables.at(table, version)
+            with delta.reported(table):
+                return _snapshot(opened, columns, where)
+        with self._tables.latest(table) as opened:
+            return _snapshot(opened, columns, where)
+
+    def transact(self, spec: TableSpec, decide: Callable[[Snapshot], Changes]) -> int | None:
+        return self._tables.rerun(spec.name, partial(self._try, spec, decide))
+
+    def _try(self, spec: TableSpec, decide: Callable[[Snapshot], Changes]) -> int | None:
+        with self._tables.latest(spec.name) as opened:
+            snapshot = _snapshot(opened, None, None)
+            wanted = decide(snapshot)
+            rows = self._edits(spec, delta.columns_of(opened), snapshot, wanted) if wanted else []
+            if not rows:
+                return None
+            schema = delta.arrow_schema(opened)
+            if all(row[ACTION] == "insert" for row in rows):
+                delta.append(opened, to_table(rows, schema), "MERGE", alone=True)
+            else:
+                delta.commit(opened, _keyed_edit(spec, rows, to_table(rows, delta.edit_schema(schema))))
+            return opened.version()
+
+    def _edits(
+        self, spec: TableSpec, columns: Sequence[Column], snapshot: Snapshot, wanted: Changes
+    ) -> list[dict[str, Any]]:
+        """Only what differs, each row with its action; nothing where all is as wanted already."""
+        existing: dict[tuple[Any, ...], list[Row]] = {}
+        for row in snapshot.rows:
+            existing.setdefault(_key(spec, row), []).append(row)
+        _refuse_doubles(spec, wanted)
+        edits: list[dict[str, Any]] = []
+        added: list[Row] = []
+        for row in wanted.upserts:
+            _refuse_unknown(spec.name, row, columns)
+            here = existing.get(_key(spec, row))
+            if here is None:
+                added.append(row)
+            elif any(old.get(name) != value for old in here for name, value in row.items()):
+                edits.append({**here[0], **row, ACTION: "update"})
+        edits += [{**row, ACTION: "insert"} for row in self._filled(added, columns)]
+        _refuse_missing(spec, edits, columns)
+        gone = [_key(spec, row) for row in wanted.deletes if _key(spec, row) in existing]
+        return edits + [{**dict(zip(spec.key, key, strict=True)), ACTION: "delete"} for key in gone]
+
+    def append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
+        return self._tables.rerun(spec.name, partial(self._append, spec, rows))
+
+    def _append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
+        with self._tables.latest(spec.name) as opened:
+            if rows:
+                columns = delta.columns_of(opened)
+                for row in rows:
+                    _refuse_unknown(spec.name, row, columns)
+                filled = self._filled(rows, columns)
+                _refuse_missing(spec, filled, columns)
+                delta.append(opened, to_table(filled, delta.arrow_schema(opened)), "WRITE", alone=False)
+            return opened.version()
+
+    def _filled(self, rows: Sequence[Row], columns: Sequence[Column]) -> list[dict[str, Any]]:
+        """The rows with the defaults of the columns that they don't name; one clock reading for all of them."""
+        now = datetime.now(UTC)
+        lacking = [each for each in columns if each.default is not None and any(each.name not in row for row in rows)]
+        defaults = {each.name: value_of(each.default or "", now, self._evaluate) for each in lacking}
+        return [{**defaults, **row} for row in rows]
+
+    def _evaluate(self, expression: str) -> Any:
+        return self.sql(f"SELECT {expression} AS value")[0]["value"]  # noqa: S608 (a default of the table's own)
+
+    def changes(self, spec: TableSpec, since: int) -> list[RowChange] | None:
+        with self._tables.latest(spec.name) as opened:
+            newest = opened.version()
+            if since == newest:
+                return []
+            told = feed.is_told(self._tables.folder(spec.name), range(since + 1, newest + 1))
+            if not 0 <= since < newest or opened.metadata().configuration.get(feed.FEED) != "true" or not told:
+                return None
+            try:
+                rows = to_rows(opened.load_cdf(since + 1, newest))
+            except DeltaError:
+                # The log was cleaned up, or a file of the feed is gone: the caller reads the table instead.
+                return None
+        return feed.net(rows, spec.key)
+
+    def history(self, table: TableName, limit: int = 100) -> list[Commit]:
+        with self._tables.latest(table) as opened:
+            return [_commit(each) for each in opened.history(limit)]
+
+    def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        from lakeflow_job_meta.store.sql.door import run
+
+        return run(self._tables, text, parameters or {})
+
+
+def _snapshot(opened: DeltaTable, columns: Sequence[str] | None, where: Mapping[str, Sequence[Any]] | None) -> Snapshot:
+    known = [each.name for each in opened.schema().fields]
+    for name in (*(columns or ()), *(where or ())):
+        if name not in known:
+            raise StoreError(f"unknown column '{name}'", hint=nearest(name, known) or "known: " + ", ".join(known))
+    pushed, kept = _split(where or {})
+    asked = list(columns) if columns is not None else known
+    scanned = [*asked, *(name for name in kept if name not in asked)]
+    rows = to_rows(opened.scan(columns=scanned, predicate=pushed))
+    if kept:
+        rows = [row for row in rows if all(row[name] in values for name, values in kept.items())]
+    if len(scanned) > len(asked):
+        rows = [{name: row[name] for name in asked} for row in rows]
+    return Snapshot(str(opened.metadata().id), opened.version(), tuple(rows))
+
+
+def _split(where: Mapping[str, Sequence[Any]]) -> tuple[str | None, dict[str, Sequence[Any]]]:
+    """What delta-rs filters, as its predicate, and what is left to filter here."""
+    pushed = {
+        name: values
+        for name, values in where.items()
+        if 0 < len(values) <= PUSHED_DOWN and all(type(value) in (str, int) for value in values)
+    }
+    texts = [f'"{name}" IN ({", ".join(_literal(value) for value in values)})' for name, values in pushed.items()]
+    return " AND ".join(texts) or None, {name: values for name, values in where.items() if name not in pushed}
+
+
+def _literal(value: str | int) -> str:
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+
+
+def _key(spec: TableSpec, row: Row) -> tuple[Any, ...]:
+    missing = [name for name in spec.key if name not in row]
+    if missing or not spec.key:
+        raise StoreError(f"{spec.name}: a row without its key {', '.join(missing) or '(the table declares none)'}")
+    return tuple(row[name] for name in spec.key)
+
+
+def _keyed_edit(spec: TableSpec, rows: Sequence[Row], source: Table) -> Edit:
+    actions = Array([row[ACTION] for row in rows], DataType.string())
+    names = source.column_names
+    with_action = Table.from_arrays([*source.columns, actions], names=[*names, ACTION])
+    return Edit(with_action, {name: name for name in spec.key}, {name: name for name in names}, "MERGE")
+
+
+def _refuse_doubles(spec: TableSpec, wanted: Changes) -> None:
+    seen: set[tuple[Any, ...]] = set()
+    for row in (*wanted.upserts, *wanted.deletes):
+        key = _key(spec, row)
+        if key in seen:
+            raise StoreError(f"{spec.name}: one write names the row {key!r} twice")
+        seen.add(key)
+
+
+def _refuse_unknown(table: TableName, row: Row, columns: Sequence[Column]) -> None:
+    known = [each.name for each in columns]
+    for name in row:
+        if name not in known:
+            raise StoreError(f"{table} has no column '{name}'", hint=nearest(name, known))
+
+
+def _refuse_missing(spec: TableSpec, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    required = [each.name for each in columns if each.required]
+    found = missing_required(rows, required, spec.key)
+    if found:
+        raise InputError(
+            f"{spec.name}: a required column has no value",
+            diagnostics=[
+                Diagnostic(f"required, but NULL (row {dict(key)!r})", RowLocation(str(spec.name), column=column))
+                for column, key in found
+            ],
+        )
+
+
+def _commit(entry: Mapping[str, Any]) -> Commit:
+    moment = EPOCH + timedelta(milliseconds=int(entry.get("timestamp", 0)))
+    operation = str(entry.get(delta.OPERATION) or entry.get("operation", ""))
+    return Commit(int(entry["version"]), moment, operation, str(entry.get("userName", "")))

@@ -1,0 +1,312 @@
+"""Delta tables in a home folder: where they lie, open handles, and commits that either win or are run again.
+
+Belongs here: what the store's methods and the SQL front door share. Doesn't: SQL, or what rows mean.
+"""
+
+from __future__ import annotations
+
+import getpass
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from arro3.core import Schema, Table
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import ArrayType, Field, PrimitiveType
+
+from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
+from lakeflow_job_meta.model.table import Column, TableName
+from lakeflow_job_meta.store.arrow import nullable, without_metadata
+from lakeflow_job_meta.store.feed import FEED, log_file
+
+Result = TypeVar("Result")
+
+ATTEMPTS = 20
+OPERATION = "lakeflowOperation"
+"""The key of a commit's metadata that holds the statement: delta-rs calls all of ours MERGE or WRITE."""
+
+DELTA_TYPES = {
+    "STRING": "string", "INT": "integer", "BIGINT": "long", "SMALLINT": "short", "DOUBLE": "double",
+    "FLOAT": "float", "BOOLEAN": "boolean", "TIMESTAMP": "timestamp", "DATE": "date", "BINARY": "binary",
+}  # fmt: skip
+TYPE_NAMES = {delta: name for name, delta in DELTA_TYPES.items()}
+
+ACTION = "__action"
+"""The column of a merge's source that says what to do with the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A decided write: rows in Arrow, with `ACTION` beside the columns; target rows are found by `match`, which maps a
+    target column to the source column that identifies it, and get the source's values by `assign`."""
+
+    source: Table
+    match: Mapping[str, str]
+    assign: Mapping[str, str]
+    operation: str
+
+
+class DeltaTables:
+    """The tables of one home folder. Safe for threads: a handle is used by one caller at a time."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / "tables"
+        self._lock = threading.Lock()
+        self._spare: dict[TableName, tuple[DeltaTable, tuple[int, int]]] = {}
+
+    def folder(self, name: TableName) -> Path:
+        """Where the table lies; names are identifiers, so none leads out of the home."""
+        return self.root / name.catalog / name.schema / name.name
+
+    def exists(self, name: TableName) -> bool:
+        return (self.folder(name) / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(self.folder(name)))
+
+    @contextmanager
+    def latest(self, name: TableName) -> Iterator[DeltaTable]:
+        """The table's newest version, for this caller alone.
+
+        Raises:
+            TableNotFound: no such table.
+        """
+        with reported(name):
+            table = self._take(name)
+        with reported(name):
+            yield table
+        self._give(name, table)
+
+    def at(self, name: TableName, version: int | str) -> DeltaTable:
+        """An earlier version, by number or by an ISO timestamp."""
+        with self.latest(name) as table:
+            newest = table.version()
+        if isinstance(version, int):
+            if not 0 <= version <= newest:
+                raise StoreError(f"{name} has no version {version}", hint=f"its newest version is {newest}")
+            with reported(name):
+                return DeltaTable(str(self.folder(name)), version=version)
+        with reported(name):
+            table = DeltaTable(str(self.folder(name)))
+            table.load_as_version(version)
+            return table
+
+    def forget(self, name: TableName) -> None:
+        """Close what is open of the table."""
+        with self._lock:
+            self._spare.pop(name, None)
+
+    def _take(self, name: TableName) -> DeltaTable:
+        with self._lock:
+            spare = self._spare.pop(name, None)
+        folder = self.folder(name)
+        if spare is not None:
+            table, mark = spare
+            # A version's file never changes: another one in its place is another table of the same name.
+            if _mark(log_file(folder, table.version())) == mark:
+                if log_file(folder, table.version() + 1).exists():
+                    table.update_incremental()
+                return table
+        if not (folder / "_delta_log").is_dir():
+            raise TableNotFound(f"table {name} does not exist", hint=f"in the embedded store {self.home}")
+        return DeltaTable(str(folder))
+
+    def _give(self, name: TableName, table: DeltaTable) -> None:
+        mark = _mark(log_file(self.folder(name), table.version()))
+        if mark is not None:
+            with self._lock:
+                self._spare[name] = (table, mark)
+
+    def rerun(self, name: TableName, attempt: Callable[[], Result]) -> Result:
+        """Run a write again, on a fresh handle, for as long as others win the race.
+
+        Raises:
+            ConflictError: they kept winning; nothing was written.
+        """
+        for number in range(ATTEMPTS):
+            try:
+                return attempt()
+            except LostRace:
+                self.forget(name)
+                time.sleep(random.uniform(0, min(0.01 * 2**number, 0.5)))  # noqa: S311 (jitter, not a secret)
+        raise ConflictError(f"{name}: others kept writing, {ATTEMPTS} tries were lost", hint="try again")
+
+
+class LostRace(Exception):  # noqa: N818 (never leaves the store)
+    """Another commit came first: the write must be decided again."""
+
+
+@contextmanager
+def reported(name: TableName) -> Iterator[None]:
+    """delta-rs's errors as ours."""
+    try:
+        yield
+    except TableNotFoundError as problem:
+        raise TableNotFound(f"table {name} does not exist") from problem
+    except (CommitFailedError, DeltaError) as problem:
+        raise _translated(name, problem) from problem
+    except OSError as problem:
+        raise StoreError(f"{name}: {problem}") from problem
+
+
+_RACES = ("Failed to commit transaction: 0", "concurrent", "already exists: ", "Version mismatch")
+
+
+def _translated(name: TableName, problem: DeltaError) -> Exception:
+    text = str(problem)
+    if "features required" in text or "nsupported" in text:
+        return StoreError(
+            f"{name}: the embedded store can't work with this table: {text}",
+            hint="drop the feature from the table, or use a Databricks or Spark store for it",
+        )
+    if isinstance(problem, CommitFailedError) and any(each in text for each in _RACES):
+        return LostRace(text)
+    return StoreError(f"{name}: {text}")
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_ino, found.st_mtime_ns)
+
+
+def commit_by(operation: str, *, alone: bool = True) -> CommitProperties:
+    """Who commits what; `alone` commits against exactly the version that was read, so that nothing in between is lost."""
+    # With 0 retries delta-rs refuses as soon as any other commit came between, instead of judging whether it matters.
+    return CommitProperties(
+        custom_metadata={"userName": _user(), OPERATION: operation}, max_commit_retries=0 if alone else None
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def append(table: DeltaTable, rows: Table, operation: str, *, alone: bool) -> None:
+    """Add the rows as one version."""
+    write_deltalake(table, rows, mode="append", commit_properties=commit_by(operation, alone=alone))
+
+
+def overwrite(table: DeltaTable, rows: Table, operation: str) -> None:
+    """Put the rows in the place of all others, as one version."""
+    write_deltalake(table, rows, mode="overwrite", commit_properties=commit_by(operation))
+
+
+def commit(table: DeltaTable, edit: Edit) -> None:
+    """Write the edit as the version that follows the one the table is open at."""
+    required = {each.name for each in arrow_schema(table) if not each.nullable}
+    found = " AND ".join(
+        _same(_quoted(target), _quoted(source), target in required) for target, source in edit.match.items()
+    )
+    values = {_quoted(target): f"s.{_quoted(source)}" for target, source in edit.assign.items()}
+    merger = table.merge(
+        edit.source,
+        found,
+        source_alias="s",
+        target_alias="t",
+        streamed_exec=False,
+        commit_properties=commit_by(edit.operation),
+    )
+    _ = (
+        merger.when_matched_update(updates=values, predicate=_is("update"))
+        .when_matched_delete(predicate=_is("delete"))
+        .when_not_matched_insert(updates=values, predicate=_is("insert"))
+        .execute()
+    )
+
+
+def _is(action: str) -> str:
+    return f"s.{_quoted(ACTION)} = '{action}'"
+
+
+def _same(target: str, source: str, required: bool) -> str:
+    # The parentheses are needed: IS NOT DISTINCT FROM binds less than AND in DataFusion.
+    return f"t.{target} = s.{source}" if required else f"(t.{target} IS NOT DISTINCT FROM s.{source})"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def arrow_schema(table: DeltaTable) -> Schema:
+    """The table's columns for writing."""
+    return without_metadata(table.schema().to_arrow())
+
+
+def edit_schema(schema: Schema) -> Schema:
+    """The columns of an edit's source: all nullable, since a row to delete has only its key."""
+    return nullable(schema)
+
+
+def columns_of(table: DeltaTable) -> tuple[Column, ...]:
+    """The table's columns in our own words."""
+    return tuple(_column(each) for each in table.schema().fields)
+
+
+def _column(field: Field) -> Column:
+    metadata = cast("Mapping[str, Any]", field.metadata)
+    kind, repeated = field.type, False
+    if isinstance(kind, ArrayType):
+        kind, repeated = kind.element_type, True
+    name = TYPE_NAMES.get(kind.type, kind.type.upper()) if isinstance(kind, PrimitiveType) else str(kind.type).upper()
+    mode = "REPEATED" if repeated else "NULLABLE" if field.nullable else "REQUIRED"
+    default = metadata.get("CURRENT_DEFAULT")
+    return Column(field.name, name, mode, str(metadata.get("comment", "")), None if default is None else str(default))
+
+
+def delta_field(column: Column) -> Field:
+    """The column as delta-rs wants it; description and default are the field's metadata."""
+    kind = PrimitiveType(DELTA_TYPES.get(column.type, column.type.lower()))
+    metadata = {"comment": column.description} if column.description else {}
+    if column.default is not None:
+        metadata["CURRENT_DEFAULT"] = column.default
+    repeated = column.mode == "REPEATED"
+    return Field(
+        column.name, ArrayType(kind, True) if repeated else kind, nullable=not column.required, metadata=metadata
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A table to be made."""
+
+    name: TableName
+    columns: Sequence[Column]
+    partition_by: Sequence[str] = ()
+    description: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def make(tables: DeltaTables, wanted: Declaration) -> bool:
+    """Make the table; says False where there is one already, also when another process was faster."""
+    folder = tables.folder(wanted.name)
+    if tables.exists(wanted.name):
+        return False
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _ = DeltaTable.create(
+            str(folder),
+            DeltaSchema([delta_field(each) for each in wanted.columns]),
+            partition_by=list(wanted.partition_by),
+            description=wanted.description or None,
+            configuration={FEED: "true", **dict(wanted.properties)},
+            raise_if_key_not_exists=False,
+            commit_properties=commit_by("CREATE TABLE"),
+        )
+    except DeltaError as problem:
+        if tables.exists(wanted.name):
+            return False
+        raise StoreError(f"{wanted.name} can't be made: {problem}") from problem
+    except OSError as problem:
+        raise StoreError(f"{wanted.name} can't be made: {problem}") from problem
+    return True

@@ -1,0 +1,128 @@
+"""Which workspace, and the client for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakeflow_job_meta.errors import UsageError, WorkspaceError
+from lakeflow_job_meta.settings import LOCAL, Settings
+from lakeflow_job_meta.workspace.api import Api
+from lakeflow_job_meta.workspace.jobs import ApiJobs
+from lakeflow_job_meta.workspace.launcher import LocalServer, ensure_local
+from lakeflow_job_meta.workspace.queries import ApiQueries
+from lakeflow_job_meta.workspace.throttle import NO_THROTTLE, Throttle
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+DATABRICKS = "databricks"
+"""Means: whatever the SDK finds by itself (environment, default profile, runtime)."""
+
+KNOWN_FILE = "workspaces.json"
+
+
+@dataclass
+class Workspace:
+    """A workspace that nobody has called yet: the client, and with it the SDK, come with the first call.
+
+    `key` tells workspaces apart in the home folder's list of known ids. `id` is asked for once and then remembered in the home folder, so that a run that finds nothing to do needs no
+    request at all.
+    """
+
+    label: str
+    key: str
+    home: Path
+    make_client: Callable[[], WorkspaceClient]
+    throttle: Throttle
+
+    @cached_property
+    def client(self) -> WorkspaceClient:
+        """The SDK client in use."""
+        return self.make_client()
+
+    @cached_property
+    def api(self) -> Api:
+        """The REST API in raw JSON."""
+        return Api(self.client.api_client, self.throttle)  # pyright: ignore[reportArgumentType] - untyped in the SDK
+
+    @cached_property
+    def jobs(self) -> ApiJobs:
+        return ApiJobs(self.api)
+
+    def queries(self, folder: str) -> ApiQueries:
+        """Saved queries in a folder of this name."""
+        return ApiQueries(self.api, folder)
+
+    @cached_property
+    def id(self) -> str:
+        """The workspace's id, as text.
+
+        Raises:
+            WorkspaceError: it can't be told.
+        """
+        known = _read_known(self.home)
+        if self.key not in known:
+            found = str(self.client.config.workspace_id or self.client.get_workspace_id())
+            _write_known(self.home, {**known, self.key: found})
+            return found
+        return known[self.key]
+
+
+def connect(settings: Settings, client: WorkspaceClient | None = None) -> Workspace:
+    """The workspace that the settings or the client name. No call is made yet."""
+    home = settings.home
+    if client is not None:
+        host = str(client.config.host)
+        return Workspace(f"Databricks ({host})", host, home, lambda: client, Throttle())
+    if settings.workspace == LOCAL:
+        return Workspace(f"local ({home})", LOCAL, home, lambda: _local_client(ensure_local(home)), NO_THROTTLE)
+    if re.match(r"https?://", settings.workspace):
+        arguments: dict[str, Any] = {"host": settings.workspace}
+    elif settings.workspace == DATABRICKS:
+        arguments = {}
+    else:
+        arguments = {"profile": settings.workspace}
+    key = settings.workspace if arguments else os.environ.get("DATABRICKS_HOST", "default profile")
+    return Workspace(f"Databricks ({key})", key, home, lambda: _client(**arguments), Throttle())
+
+
+def _local_client(server: LocalServer) -> WorkspaceClient:
+    # Everything is given, so that no DATABRICKS_* variable or profile of the user can point elsewhere.
+    return _client(host=server.url, token=server.token, auth_type="pat", config_file=os.devnull)
+
+
+def _client(**arguments: Any) -> WorkspaceClient:
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.core import Config
+
+    try:
+        config = Config(retry_timeout_seconds=60, **arguments)
+        return WorkspaceClient(config=config)
+    except ValueError as error:
+        raise UsageError(
+            f"the Databricks SDK can't connect: {str(error).splitlines()[0]}",
+            hint="log in with the databricks CLI, or set DATABRICKS_HOST and DATABRICKS_TOKEN",
+        ) from error
+
+
+def _read_known(home: Path) -> dict[str, str]:
+    try:
+        return json.loads((home / KNOWN_FILE).read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"{home / KNOWN_FILE} can't be read: {error}", hint="delete it") from error
+
+
+def _write_known(home: Path, known: dict[str, str]) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    fresh = home / f"{KNOWN_FILE}.{os.getpid()}"
+    fresh.write_text(json.dumps(known, indent=2), "utf-8")
+    fresh.replace(home / KNOWN_FILE)

@@ -1,0 +1,172 @@
+"""Starting and finding the embedded workspace's server of a home folder; it is a process of its own.
+
+Nothing here imports the server: it is spawned, found through the file it writes, and kept alive by a lock that this
+process holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from lakeflow_job_meta.errors import Unreachable, WorkspaceError
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+LOG_TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServer:
+    """A running server: its address, the token that opens it, the id of its workspace."""
+
+    url: str
+    token: str = field(repr=False)
+    workspace_id: int
+
+
+def ensure_local(home: Path, flags: Sequence[str] = ()) -> LocalServer:
+    """The server of this home folder, started if none runs; it stays at least as long as this process.
+
+    Args:
+        home: the home folder; made if it isn't there.
+        flags: more arguments for a server that has to be started, e.g. `--strict`.
+
+    Raises:
+        WorkspaceError: it doesn't start; the message ends with the last lines of its log.
+    """
+    folder = home.resolve() / "local"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _clients_lock(folder, os.getpid())
+    deadline, started = time.monotonic() + START_SECONDS, None
+    while (server := _running(folder)) is None:
+        if started is None or started.poll() == 0:
+            # Exit 0 means that another process was faster, or that the server it found was just ending.
+            started = _spawn(home.resolve(), folder, flags)
+        elif started.poll() is not None:
+            raise WorkspaceError(f"The embedded workspace did not start (exit {started.returncode}).{_tail(folder)}")
+        if time.monotonic() > deadline:
+            raise WorkspaceError(f"The embedded workspace did not answer in {START_SECONDS:.0f} s.{_tail(folder)}")
+        time.sleep(0.02)
+    return server
+
+
+def find_local(home: Path) -> LocalServer | None:
+    """The server of this home folder if one runs and answers; starts none."""
+    return _running(home.resolve() / "local")
+
+
+def stop_local(home: Path) -> bool:
+    """End the server of this home folder cleanly; says whether one ran.
+
+    Raises:
+        Unreachable: it is still there after 10 seconds.
+    """
+    folder = home.resolve() / "local"
+    pid = _pid(folder)
+    if pid is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _server_lives(folder):
+        if time.monotonic() > deadline:
+            raise Unreachable(f"The embedded workspace (process {pid}) does not end.")
+        time.sleep(0.01)
+    return True
+
+
+def _running(folder: Path) -> LocalServer | None:
+    """The server described in the folder, if it lives and answers for this workspace."""
+    if not _server_lives(folder):
+        return None  # a file left behind by a killed server, or none
+    try:
+        known = cast("dict[str, Any]", json.loads((folder / "server.json").read_text()))
+        token = (folder / "token").read_text().strip()
+        if not _answers(int(known["port"]), int(known["workspace_id"])):
+            return None
+        return LocalServer(str(known["url"]), token, int(known["workspace_id"]))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _server_lives(folder: Path) -> bool:
+    """Whether a process holds the server's lock; the kernel lets go of it however that process ends."""
+    try:
+        with (folder / "server.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _pid(folder: Path) -> int | None:
+    if not _server_lives(folder):
+        return None
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and _server_lives(folder):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return int(json.loads((folder / "server.json").read_text())["pid"])
+        time.sleep(0.01)
+    return None
+
+
+def _answers(port: int, workspace_id: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+    try:
+        connection.request("GET", "/.well-known/databricks-config")
+        return str(json.loads(connection.getresponse().read())["workspace_id"]) == str(workspace_id)
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _spawn(home: Path, folder: Path, flags: Sequence[str]) -> subprocess.Popen[bytes]:
+    with (folder / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lakeflow_job_meta.local", "--home", str(home), *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Not this folder: a server outlives who started it and must not keep a file system busy.
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": _package_root()},
+            start_new_session=True,
+        )
+
+
+def _package_root() -> str:
+    """Where the child finds this very package, also when it isn't installed."""
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+@cache
+def _clients_lock(folder: Path, pid: int) -> int:
+    """A handle that tells the server, for as long as this process lives, that a client is there."""
+    del pid  # only part of the cache's key: a forked child needs a lock of its own
+    handle = os.open(folder / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return handle
+
+
+def _tail(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = (folder / "server.log").read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return "".join(f"\n  {line}" for line in (f"{folder / 'server.log'}:", *lines))
+    return ""
