@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,7 +68,6 @@ class MetadataManager:
             on_conflict=on_conflict,
             deactivate_missing=deactivate_missing,
             now=datetime.now(UTC),
-            actor=getpass.getuser(),
         )
 
     def sync_from_volume(self, volume_path: str | Path) -> LoadReport:

@@ -6,7 +6,6 @@ remembered over a restart.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import signal
@@ -57,7 +56,7 @@ class Cycle:
     @property
     def changed(self) -> bool:
         """Whether it changed a row or a job."""
-        return bool(self.outcomes) or (self.loaded is not None and self.loaded.changed_anything)
+        return bool(self.outcomes) or (self.loaded is not None and self.loaded.wrote)
 
     def to_dict(self) -> dict[str, Any]:
         """The cycle as JSON-ready values."""
@@ -207,9 +206,7 @@ class MetadataMonitor:
         from lakeflow_job_meta.ingest.load import load_folder
 
         wait_until_rested(self._folder)
-        return load_folder(
-            self.orchestrator.store, self._tables, self._folder, now=datetime.now(UTC), actor=getpass.getuser()
-        )
+        return load_folder(self.orchestrator.store, self._tables, self._folder, now=datetime.now(UTC))
 
     def _reconcile(self, *, refresh: bool) -> tuple[tuple[Outcome, ...], dict[str, str]]:
         plan = self.orchestrator.plan(refresh=refresh)

@@ -223,10 +223,37 @@ class JobOrchestrator:
             for action in plan.actions
         ]
 
+    def status(self) -> list[dict[str, Any]]:
+        """Each module's job as recorded, with what the rows ask for beyond that; sends no request to the workspace.
+
+        Returns:
+            One entry a module: module, job_id, job_name, status, applied_at, applied_by, control_version, last_error,
+            to_do (the action that a plan without a look at the workspace has).
+        """
+        plan = self.plan(refresh=False)
+        entries: list[dict[str, Any]] = []
+        for action in plan.actions:
+            row = action.recorded
+            to_do = action.reason if action.failed else str(action.kind) if action.effective else None
+            entries.append(
+                {
+                    "module": action.module,
+                    "job_id": row.job_id if row else None,
+                    "job_name": action.job_name,
+                    "status": row.status if row else "new",
+                    "applied_at": row.applied_at if row else None,
+                    "applied_by": row.applied_by if row else None,
+                    "control_version": row.control_version if row else None,
+                    "last_error": row.last_error if row else None,
+                    "to_do": to_do,
+                }
+            )
+        return entries
+
     def _load(self, path: Path) -> None:
         from lakeflow_job_meta.ingest.load import load
 
-        load(self.store, self.tables, path, now=datetime.now(UTC), actor=getpass.getuser())
+        load(self.store, self.tables, path, now=datetime.now(UTC))
 
     def _compile(self, declared: Declared) -> Compiled:
         options = CompileOptions(

@@ -58,9 +58,7 @@ class Settings:
         return self.control_table
 
 
-def load_settings(
-    arguments: Mapping[str, Any], environment: Mapping[str, str], folder: Path = Path()
-) -> Settings:
+def load_settings(arguments: Mapping[str, Any], environment: Mapping[str, str], folder: Path = Path()) -> Settings:
     """Put the settings together.
 
     Args:

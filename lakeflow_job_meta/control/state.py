@@ -87,13 +87,15 @@ class JobState:
         )
 
 
-def _by_module(
-    snapshot: Snapshot, workspace_id: str, only: Container[str] | None = None
-) -> dict[str, RecordedJob]:
+def _by_module(snapshot: Snapshot, workspace_id: str, only: Container[str] | None = None) -> dict[str, RecordedJob]:
     found: dict[str, RecordedJob] = {}
     for row in snapshot.rows:
         module = str(row["module_name"])
-        if row["workspace_id"] != workspace_id or module.startswith(RESERVED) or (only is not None and module not in only):
+        if (
+            row["workspace_id"] != workspace_id
+            or module.startswith(RESERVED)
+            or (only is not None and module not in only)
+        ):
             continue
         if module in found:
             raise StoreError(
@@ -161,4 +163,3 @@ def _to_row(job: RecordedJob, now: datetime) -> Row:
         "created_timestamp": job.created_timestamp,
         "updated_timestamp": now,
     }
-

@@ -157,4 +157,3 @@ class CarryOut:
 
 def _was_pending(action: Action) -> bool:
     return action.recorded is not None and action.recorded.pending is not None
-

@@ -105,9 +105,7 @@ def _merge_list(desired: list[Any], recorded: Any, observed: Any, shape: Shape, 
     merged: list[Any] = []
     for key in (*there, *(key for key in wanted if key not in there)):
         if key in wanted:
-            value = _merge(
-                wanted[key], had.get(key, MISSING), there.get(key, MISSING), (*shape, "*"), rules
-            )
+            value = _merge(wanted[key], had.get(key, MISSING), there.get(key, MISSING), (*shape, "*"), rules)
             merged.append(wanted[key] if value is MISSING else value)
         elif not rule.exclusive and key not in had:
             merged.append(there[key])

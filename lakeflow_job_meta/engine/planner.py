@@ -219,9 +219,7 @@ def _without_tag(settings: Settings) -> Settings:
 
 def _shown(found: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
     """Changes as people read them: an id that isn't known yet is said to be so."""
-    return tuple(
-        replace(change, new=_known(change.new)) if change.new is not MISSING else change for change in found
-    )
+    return tuple(replace(change, new=_known(change.new)) if change.new is not MISSING else change for change in found)
 
 
 def _known(value: Any) -> Any:

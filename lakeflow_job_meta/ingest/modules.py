@@ -179,6 +179,8 @@ def _json(reader: _Reader, value: Any, path: ValuePath) -> str | None:
     if not isinstance(value, str):
         reader.find(f"expected a mapping for '{path[-1]}', or text that holds JSON, found {_shown(value)}", path)
         return None
+    if not value.strip():
+        return value  # like NULL, it says nothing
     try:
         held = json_text.parse(value)
     except json_text.NotJson as problem:

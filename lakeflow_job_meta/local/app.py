@@ -39,7 +39,7 @@ class Dropped(Exception):
 
 
 class Application:
-    """Answers one request at a time to its end, so that no two calls ever interleave."""
+    """Every handler runs to its end before the next begins, so that no two effects ever interleave."""
 
     def __init__(self, state: State, options: Options, token: str) -> None:
         self._state = state

@@ -127,8 +127,13 @@ def _unchanged(call: Call, headers: dict[str, str]) -> bool:
         return headers["ETag"] in (tag.strip() for tag in tags.split(","))
     if (since := call.headers.get("if-modified-since")) is not None:
         with contextlib.suppress(ValueError):
-            return parsedate_to_datetime(headers["Last-Modified"]) <= parsedate_to_datetime(since)
+            return _seconds(headers["Last-Modified"]) <= _seconds(since)
     return False
+
+
+def _seconds(date: str) -> float:
+    # Of two ways to write the same zone, one gives a naive date: only as seconds can they be compared.
+    return parsedate_to_datetime(date).timestamp()
 
 
 def _existing_file(call: Call) -> Path:

@@ -32,8 +32,8 @@ KNOWN_FILE = "workspaces.json"
 class Workspace:
     """A workspace that nobody has called yet: the client, and with it the SDK, come with the first call.
 
-    `key` tells workspaces apart in the home folder's list of known ids. `id` is asked for once and then remembered in the home folder, so that a run that finds nothing to do needs no
-    request at all.
+    `key` tells workspaces apart in the home folder's list of known ids. `id` is asked for once and then remembered
+    there, so that a run that finds nothing to do needs no request at all.
     """
 
     label: str

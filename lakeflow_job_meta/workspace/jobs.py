@@ -28,7 +28,7 @@ class ApiJobs:
             page = self._api.get("/api/2.2/jobs/list", query)
             for job in page.get("jobs", ()):
                 yield ObservedJob(
-                    int(job["job_id"]), job.get("settings", {}), complete=False if job.get("has_more") else True
+                    int(job["job_id"]), job.get("settings", {}), complete=not job.get("has_more")
                 )
             if not page.get("next_page_token"):
                 return

@@ -26,6 +26,7 @@ from lakeflow_job_meta.errors import Unreachable, WorkspaceError
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOG_TAIL_LINES = 15
+PROCESS_HEADER = "X-Local-Process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,13 @@ def stop_local(home: Path) -> bool:
 
 
 def _running(folder: Path) -> LocalServer | None:
-    """The server described in the folder, if it lives and answers for this workspace."""
+    """The server described in the folder, if it lives and answers."""
     if not _server_lives(folder):
         return None  # a file left behind by a killed server, or none
     try:
         known = cast("dict[str, Any]", json.loads((folder / "server.json").read_text()))
         token = (folder / "token").read_text().strip()
-        if not _answers(int(known["port"]), int(known["workspace_id"])):
+        if not _answers(int(known["port"]), int(known["pid"])):
             return None
         return LocalServer(str(known["url"]), token, int(known["workspace_id"]))
     except (OSError, ValueError, KeyError):
@@ -125,11 +126,12 @@ def _pid(folder: Path) -> int | None:
     return None
 
 
-def _answers(port: int, workspace_id: int) -> bool:
+def _answers(port: int, pid: int) -> bool:
+    # The port of a killed server may be another home's by now; the process tells them apart.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
     try:
         connection.request("GET", "/.well-known/databricks-config")
-        return str(json.loads(connection.getresponse().read())["workspace_id"]) == str(workspace_id)
+        return connection.getresponse().getheader(PROCESS_HEADER) == str(pid)
     except (OSError, http.client.HTTPException):
         return False
     finally:

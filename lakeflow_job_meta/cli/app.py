@@ -1,0 +1,90 @@
+"""The command `ljm`: which commands there are, and what becomes of errors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from lakeflow_job_meta.cli import apply, changes, export, init, load, local, monitor, plan, sql, status, validate
+from lakeflow_job_meta.errors import LakeflowJobMetaError
+
+UNEXPECTED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="ljm",
+    help="Keep Databricks Lakeflow Jobs equal to the rows of a Delta table.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+for module in (init, validate, load, plan, apply, status, changes, export, sql, monitor):
+    app.command(module.NAME, help=module.HELP)(module.command)
+app.add_typer(local.app, name="local")
+
+
+@app.callback()
+def talk(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Tell more on stderr."),
+) -> None:
+    """Set up the talk on stderr."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
+    )
+    logging.getLogger("lakeflow_job_meta").setLevel(logging.DEBUG if verbose else logging.INFO)
+    for noisy in ("databricks", "urllib3", "watchdog"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point; exits with the code of what happened."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    raise SystemExit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    import click
+
+    try:
+        code = app(arguments, prog_name="ljm", standalone_mode=False)
+    except LakeflowJobMetaError as error:
+        return _failed(error, arguments)
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # the edge: what we didn't foresee is told as such, with its trace when asked for
+        logging.getLogger(__name__).debug("unexpected", exc_info=True)
+        print(f"unexpected error: {type(error).__name__}: {error}\n  hint: `ljm -v …` shows where", file=sys.stderr)
+        return UNEXPECTED
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: LakeflowJobMetaError, arguments: list[str]) -> int:
+    from lakeflow_job_meta.cli.render import error_json, error_text
+
+    if _wants_json(arguments):
+        import json
+
+        print(json.dumps(error_json(error), indent=2, ensure_ascii=False), file=sys.stderr)
+    else:
+        print(error_text(error), file=sys.stderr)
+    return 1 if "--detailed-exitcode" in arguments else error.exit_code
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return "--output=json" in arguments or any(one in ("--output", "-o") and two == "json" for one, two in pairs)

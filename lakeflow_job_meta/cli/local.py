@@ -1,0 +1,73 @@
+"""`ljm local …`: the embedded workspace."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lakeflow_job_meta.cli import options
+from lakeflow_job_meta.cli.render import print_data, print_json, print_table, say
+from lakeflow_job_meta.settings import LOCAL, Settings
+
+app = typer.Typer(help="The embedded workspace.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("serve", help="Serve the embedded workspace in the foreground, for any client.")
+def serve(
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="[default: a free one]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse unknown warehouse and query ids.")] = False,
+    home: options.Home = None,
+) -> int:
+    from lakeflow_job_meta.local.server import main
+
+    arguments = ["--home", str(_settings(home).home), "--foreground", "--idle-seconds", "0"]
+    arguments += ["--port", str(port)] if port else []
+    arguments += ["--strict"] if strict else []
+    return main(arguments)
+
+
+@app.command("token", help="Print the embedded workspace's token; starts it if it doesn't run.")
+def token(home: options.Home = None) -> int:
+    from lakeflow_job_meta.workspace.launcher import ensure_local
+
+    server = ensure_local(_settings(home).home)
+    print_data(server.token)
+    return 0
+
+
+@app.command("jobs", help="List the jobs of the embedded workspace.")
+def jobs(home: options.Home = None, output: options.OutputFormat = options.Output.TEXT) -> int:
+    from lakeflow_job_meta.workspace.connect import connect
+
+    found = sorted(connect(_settings(home)).jobs.list(), key=lambda job: job.name)
+    if output is options.Output.JSON:
+        print_json([{"job_id": job.job_id, "settings": job.settings} for job in found])
+        return 0
+    rows = [[str(job.job_id), job.name, str(len(job.settings.get("tasks", ()))), _fires(job.settings)] for job in found]
+    print_table(("job_id", "name", "tasks", "fires"), rows)
+    say(f"{len(found)} jobs")
+    return 0
+
+
+@app.command("stop", help="End the embedded workspace's process; its jobs stay.")
+def stop(home: options.Home = None) -> int:
+    from lakeflow_job_meta.workspace.launcher import stop_local
+
+    say("stopped" if stop_local(_settings(home).home) else "it wasn't running")
+    return 0
+
+
+def _settings(home: str | None) -> Settings:
+    import os
+
+    from lakeflow_job_meta.settings import load_settings
+
+    return load_settings({"home": home, "workspace": LOCAL}, os.environ)
+
+
+def _fires(settings: object) -> str:
+    from lakeflow_job_meta.engine.pausing import fired_by, is_paused
+
+    kind = fired_by(settings)  # pyright: ignore[reportArgumentType]
+    return "" if kind is None else f"{kind} (paused)" if is_paused(settings) else kind  # pyright: ignore[reportArgumentType]

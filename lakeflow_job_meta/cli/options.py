@@ -1,0 +1,56 @@
+"""The options that several commands share, and the settings that follow from them."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from lakeflow_job_meta.settings import Settings, load_settings
+
+
+class Output(StrEnum):
+    """How results are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Rows(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+ControlTable = Annotated[
+    str | None, typer.Option("--control-table", "-t", metavar="CATALOG.SCHEMA.TABLE", help="The control table.")
+]
+Home = Annotated[
+    str | None, typer.Option("--home", metavar="FOLDER", help="Where embedded tables live [default: .lakeflow].")
+]
+WorkspaceName = Annotated[
+    str | None, typer.Option("--workspace", help="local, databricks, a profile, or a host [default: local].")
+]
+Warehouse = Annotated[
+    str | None, typer.Option("--default-warehouse-id", metavar="ID", help="For SQL tasks that name none.")
+]
+Cluster = Annotated[str | None, typer.Option("--cluster-id", metavar="ID", help="For notebook tasks without compute.")]
+OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
+RowFormat = Annotated[Rows, typer.Option("--output", "-o", help="How to print the rows.")]
+Select = Annotated[
+    list[str] | None, typer.Option("--select", "-s", metavar="MODULE", help="Only this module; may be repeated.")
+]
+Refresh = Annotated[
+    bool, typer.Option("--refresh/--no-refresh", help="Look at the workspace too, not only at the rows.")
+]
+
+
+def settings_of(**arguments: Any) -> Settings:
+    """The settings of a command: its options over environment over lakeflow.yml over defaults."""
+    settings = load_settings(arguments, os.environ)
+    settings.require_control_table()
+    return settings

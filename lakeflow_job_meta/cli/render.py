@@ -1,0 +1,131 @@
+"""Results on stdout, talk on stderr: text, tables, JSON, CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakeflow_job_meta.cli.options import Rows
+from lakeflow_job_meta.errors import ApplyError, InputError, LakeflowJobMetaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from lakeflow_job_meta.model.plan import Outcome
+
+WIDE = 10_000
+"""Columns of a table that isn't shown in a terminal: nothing is cut where a program reads it."""
+
+
+def say(text: str) -> None:
+    """Talk: to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_data(text: str) -> None:
+    """A result: to stdout."""
+    print(text, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """A result as JSON: to stdout."""
+    print_data(json.dumps(value, indent=2, ensure_ascii=False, default=_json_value))
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], output: Rows) -> None:
+    """Rows to stdout as a table, JSON or CSV."""
+    if output is Rows.JSON:
+        print_json(list(rows))
+    elif output is Rows.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows[0] if rows else ())
+        writer.writerows([_text(value, null="") for value in row.values()] for row in rows)
+    else:
+        print_table(list(rows[0]) if rows else [], ([_text(value) for value in row.values()] for row in rows))
+        say(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table to stdout; long cells fold, nothing is cut."""
+    if not columns:
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE)
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def error_text(error: LakeflowJobMetaError) -> str:
+    """An error with all its findings and its hint, as it is told on stderr."""
+    return f"error: {error}"
+
+
+def error_json(error: LakeflowJobMetaError) -> dict[str, Any]:
+    """An error as JSON-ready values."""
+    return {
+        "error": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint or None,
+        "diagnostics": [each.to_dict() for each in error.diagnostics] if isinstance(error, InputError) else [],
+        "failures": error.failures if isinstance(error, ApplyError) else {},
+    }
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[Outcome], None]]:
+    """Shows outcomes as they come, on stderr: a bar in a terminal, a line each elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda outcome: say(_outcome_line(outcome))
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_stderr(), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+
+        def advance(outcome: Outcome) -> None:
+            bar.advance(task)
+            if not outcome.done:
+                bar.console.print(_outcome_line(outcome), markup=False, highlight=False)
+
+        yield advance
+
+
+def _stderr() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    what = "done" if outcome.done else f"FAILED: {outcome.error}"
+    return f"{outcome.action.module}: {outcome.action.kind} {what}"
+
+
+def _text(value: object, null: str = "NULL") -> str:
+    if value is None:
+        return null
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=_json_value)
+    return value.isoformat(" ") if isinstance(value, datetime) else str(value)
+
+
+def _json_value(value: object) -> object:
+    return value.isoformat() if isinstance(value, date) else str(value)
