@@ -9,7 +9,8 @@ from typing import Any, cast
 from lakeflow_job_meta.local import permissions, queries, warehouses
 from lakeflow_job_meta.local.call import Answer, Call, Refusal, Route, invalid, malformed, reply
 from lakeflow_job_meta.local.job_pages import PAGE, page, page_number, shortened
-from lakeflow_job_meta.local.job_settings import LIST_KEYS, Settings, merged, normalised, parsed, validate
+from lakeflow_job_meta.local.job_rules import validate
+from lakeflow_job_meta.local.job_settings import LIST_KEYS, Settings, merged, normalised, parsed
 from lakeflow_job_meta.local.paging import decode_token, encode_token
 from lakeflow_job_meta.local.state import MAX_ID, new_id
 
