@@ -151,7 +151,7 @@ def _job_config(module: Module, findings: Findings) -> dict[str, Any] | None:
     tags = config.get("tags") or {}
     if len(tags) > MAX_TAGS:
         report(f"found {len(tags)} tags, expected at most {MAX_TAGS}", path=("tags",), hint="one of the 25 is ours")
-    firing = [key for key in PAUSABLE if config.get(key)]
+    firing = [key for key in PAUSABLE if config.get(key) is not None]
     if len(firing) > 1:
         report(f"expected one of schedule, trigger and continuous, found {' and '.join(firing)}", path=(firing[1],))
     return config

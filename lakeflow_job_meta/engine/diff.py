@@ -58,10 +58,9 @@ def _merge(desired: Any, recorded: Any, observed: Any, shape: Shape, rules: Rule
         return _merge_dropped(recorded, observed, shape, rule, rules)
     if isinstance(desired, Mapping):
         fields = cast("Settings", desired)
-        if not fields and observed is MISSING:
-            return MISSING  # the server leaves empty maps out
         merged = _merge_map(fields, _map(recorded), _map(observed), shape, rules)
-        return merged if merged or observed is not MISSING else MISSING
+        # The server leaves empty maps out, unless being there is what they say (`continuous: {}`).
+        return merged if merged or observed is not MISSING or rule.union_choice else MISSING
     if isinstance(desired, list) and rule.list_key is not None:
         return _merge_list(cast("list[Any]", desired), recorded, observed, shape, rules)
     if observed is MISSING:
@@ -85,7 +84,7 @@ def _merge_dropped(recorded: Any, observed: Any, shape: Shape, rule: FieldRule, 
 
 def _merge_map(desired: Settings, recorded: Settings, observed: Settings, shape: Shape, rules: Rules) -> dict[str, Any]:
     chosen = [
-        (union, name) for union in rules.at(shape).unions for name in desired if in_union(name, union) and desired[name]
+        (union, name) for union in rules.at(shape).unions for name in desired if in_union(name, union) and desired[name] is not None
     ]
     merged: dict[str, Any] = {}
     for name in (*observed, *(name for name in desired if name not in observed)):

@@ -13,7 +13,7 @@ PAUSED, UNPAUSED = "PAUSED", "UNPAUSED"
 
 def fired_by(settings: Settings) -> str | None:
     """What fires the job by itself: schedule, trigger, continuous, or None."""
-    return next((kind for kind in FIRES if settings.get(kind)), None)
+    return next((kind for kind in FIRES if settings.get(kind) is not None), None)
 
 
 def is_paused(settings: Settings) -> bool:

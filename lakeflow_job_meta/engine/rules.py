@@ -23,6 +23,7 @@ class FieldRule:
     always_owned: bool = False
     shared_map: bool = False
     unions: tuple[tuple[str, ...], ...] = ()
+    union_choice: bool = False
     has_default: bool = False
     default: Any = None
     drop_prefix: str = ""
@@ -54,18 +55,23 @@ class Rules:
     def _look_up(self, shape: Shape) -> FieldRule:
         keyed = self._match("keyed_lists", shape)
         default = self._match("defaults", shape)
-        unions = [self._match(section, shape) for section in ("unions", "compute_unions")]
+        parents = self._unions(shape[:-1]) if shape else ()
         return FieldRule(
             list_key=keyed["key"] if keyed else None,
             exclusive=bool(keyed and keyed["exclusive"]),
             always_owned=self._match("always_owned", shape) is not None,
             shared_map=self._match("shared_maps", shape) is not None,
-            unions=tuple(tuple(union["one_of"]) for union in unions if union),
+            unions=self._unions(shape),
+            union_choice=any(in_union(shape[-1], union) for union in parents),
             has_default=default is not None,
             default=default["value"] if default else None,
             drop_prefix=(self._match("equal_spellings", shape) or {}).get("drop_prefix", ""),
             irremovable=self._match("irremovable", shape) is not None,
         )
+
+    def _unions(self, shape: Shape) -> tuple[tuple[str, ...], ...]:
+        found = [self._match(section, shape) for section in ("unions", "compute_unions")]
+        return tuple(tuple(union["one_of"]) for union in found if union)
 
     def _match(self, section: str, shape: Shape) -> Any:
         for pattern, rule in self.data[section].items():

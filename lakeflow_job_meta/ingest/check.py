@@ -16,6 +16,9 @@ ANY_WAREHOUSE = "default"
 """Stands for the default warehouse: whether one is set is known only where jobs are made, so that it's no finding
 here."""
 
+ABOUT_KEYS = ("unknown key", "unknown field")
+"""The compiler's findings about a key rather than its value begin so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -59,4 +62,5 @@ def _placed(each: Diagnostic, where: RowLocation, declared: Mapping[RowKey, Decl
         return replace(each, severity=Severity.WARNING)
     message = each.message if where.offset is None else f"{each.message}, at offset {where.offset}"
     path = (where.column, *where.path) if where.column else where.path
-    return replace(each, message=f"{row.name}: {message}", location=row.place.at(*path))
+    at_key = each.message.startswith(ABOUT_KEYS)
+    return replace(each, message=f"{row.name}: {message}", location=row.place.at(*path, key=at_key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ MAX_MAPPED_DEPTH = 40
 
 MAX_MAPPED_KEY = 500
 """Longer keys stay within JSON text: YAML's limit for a key on one line is 1,024 characters."""
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+"""JSON can escape one half of a surrogate pair; UTF-8 and YAML can't say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +144,13 @@ def _config(text: str) -> tuple[Any, str]:
 
 
 def _mappable(value: object, depth: int) -> bool:
+    if isinstance(value, str):
+        return _HALF_CHARACTER.search(value) is None
     if isinstance(value, dict):
         entries = cast("dict[str, object]", value).items()
-        return depth > 0 and all(len(key) <= MAX_MAPPED_KEY and _mappable(each, depth - 1) for key, each in entries)
+        return depth > 0 and all(
+            len(key) <= MAX_MAPPED_KEY and _mappable(key, depth) and _mappable(each, depth - 1) for key, each in entries
+        )
     if isinstance(value, list):
         return depth > 0 and all(_mappable(each, depth - 1) for each in cast("list[object]", value))
     return True

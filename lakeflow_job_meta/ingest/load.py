@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from lakeflow_job_meta.control.files import FileRecord, place_of
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.diagnostics import Diagnostic, Severity, errors_in
+from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, Severity, errors_in
 from lakeflow_job_meta.errors import ConflictError, InputError, UsageError
 from lakeflow_job_meta.ingest.folder import Declarations, read_declarations
 from lakeflow_job_meta.ingest.merge import Merge, Policy, Wanted, merge
@@ -48,7 +49,7 @@ def load(
         UsageError: `on_conflict` is none of the three.
     """
     intent = _intent(tables, on_conflict, deactivate_missing, now)
-    declarations = read_declarations(path)
+    declarations = _some(read_declarations(path))
     proposal = propose(declarations, Tables.read(store, tables), intent)
     _refuse(proposal, declarations)
     _refuse_conflicts(proposal.source_merge, proposal.module_merge)
@@ -74,10 +75,12 @@ def load_folder(
         The report, and the findings about what was not loaded.
 
     Raises:
-        InputError: the folder is missing, or holds no YAML file at all.
+        InputError: the folder is missing. An empty one is a finding: its first file may be yet to come.
     """
     intent = _intent(tables, on_conflict, deactivate_missing, now, settled=True)
     declarations = read_declarations(path)
+    if not declarations.files and not declarations.findings:
+        return LoadReport(declarations.shown), (_no_files(declarations, store, tables),)
     proposal = propose(declarations, Tables.read(store, tables), intent)
     tables.ensure(store)
     report = _write(_Target(store, tables, intent, whole=False), proposal, declarations.shown)
@@ -94,7 +97,7 @@ def validate(
     Raises:
         InputError: the path is missing, or is a folder without any YAML file.
     """
-    declarations = read_declarations(path)
+    declarations = _some(read_declarations(path))
     present = Tables.read(store, tables) if store is not None else Tables()
     proposal = propose(declarations, present, _intent(tables, "overwrite", False, now))
     return declarations, proposal.diagnostics
@@ -120,19 +123,31 @@ def _intent(
     return Intent(str(tables.control.name), Policy(on_conflict, settled), deactivate_missing, now)
 
 
+def _some(declarations: Declarations) -> Declarations:
+    if declarations.files or declarations.findings:
+        return declarations
+    raise InputError(
+        f"no .yml or .yaml file in {declarations.shown}", hint="is the right folder named, and its volume mounted?"
+    )
+
+
+def _no_files(declarations: Declarations, store: Store, tables: ControlTables) -> Diagnostic:
+    """Nothing is deactivated when all files are gone: an unmounted volume looks the same."""
+    records = [FileRecord.from_row(row) for row in Tables.read(store, tables).files.rows]
+    had = any(record.place.startswith(place_of(declarations.root, "")) for record in records)
+    where = FileLocation(declarations.shown)
+    if had:
+        return Diagnostic(
+            "all files that were here are gone", where, "is the volume mounted? the rows stay as they are"
+        )
+    return Diagnostic("no .yml or .yaml file yet", where, severity=Severity.WARNING)
+
+
 def _refuse(proposal: Proposal, declarations: Declarations) -> None:
     errors = errors_in(proposal.diagnostics)
     if errors:
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
-        raise InputError(
-            f"{declarations.shown}: {count}, nothing was loaded",
-            diagnostics=sorted(proposal.diagnostics, key=_order),
-        )
-
-
-def _order(each: Diagnostic) -> tuple[str, int, int]:
-    place = each.location
-    return (getattr(place, "path", "") if place else "", getattr(place, "line", 0), getattr(place, "column", 0))
+        raise InputError(f"{declarations.shown}: {count}, nothing was loaded", diagnostics=proposal.diagnostics)
 
 
 def _refuse_conflicts(*merges: Merge) -> None:
@@ -160,12 +175,12 @@ def _write(target: _Target, proposal: Proposal, shown: str) -> LoadReport:
     return LoadReport(
         path=shown,
         files=tuple(file.name for file in proposal.files),
-        added=tuple(both.added),
-        changed=tuple(both.changed),
+        added=tuple(sorted(both.added)),
+        changed=_by_key(both.changed),
         unchanged=len(both.unchanged),
-        overwritten=tuple(both.overwritten),
-        kept=tuple(both.kept),
-        deactivated=tuple(both.deactivated),
+        overwritten=_by_key(both.overwritten),
+        kept=_by_key(both.kept),
+        deactivated=tuple(sorted(both.deactivated)),
         warnings=tuple(each for each in proposal.diagnostics if each.severity is Severity.WARNING),
         control_version=version if info is None else info.version,
     )
@@ -204,6 +219,10 @@ def _joined(one: Merge, other: Merge) -> Merge:
         joined.released += each.released
         joined.after.update(each.after)
     return joined
+
+
+def _by_key(rows: list[ChangedRow]) -> tuple[ChangedRow, ...]:
+    return tuple(sorted(rows, key=lambda row: row.key))
 
 
 def _always(changes: Changes) -> Callable[[Snapshot], Changes]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from lakeflow_job_meta.control.files import FileRecord, RowKey
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, errors_in
+from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, RowLocation, Severity, errors_in
 from lakeflow_job_meta.ingest.check import Finding, compile_findings, doubts
 from lakeflow_job_meta.ingest.claims import Claims
 from lakeflow_job_meta.ingest.declared import DeclaredFile, DeclaredRow
@@ -94,7 +94,7 @@ def propose(declarations: Declarations, tables: Tables, intent: Intent) -> Propo
             working.add(owners.get(each.module), each.diagnostic)
         # Without the bad files the rest may look otherwise: a removed module can't clash with another any more.
         if not errors or (not complete and len(files) + len(working.waiting) == len(declarations.files)):
-            found = _unique([*working.found, *(each.diagnostic for each in findings)])
+            found = _in_order([*working.found, *(each.diagnostic for each in findings)])
             return replace(proposal, diagnostics=found, waiting=frozenset(working.waiting))
 
 
@@ -178,5 +178,13 @@ def _doubled(proposal: Proposal, tables: Tables, intent: Intent) -> list[Finding
     return found
 
 
-def _unique(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    return tuple(dict.fromkeys(found))
+def _in_order(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Each finding once, as one reads the files; those about rows of the table come last."""
+    return tuple(sorted(dict.fromkeys(found), key=_place))
+
+
+def _place(each: Diagnostic) -> tuple[bool, str, int, int]:
+    where = each.location
+    if isinstance(where, FileLocation):
+        return (False, where.path, where.line, where.column)
+    return (True, str(where or ""), 0, 0)

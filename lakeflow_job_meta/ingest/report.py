@@ -106,8 +106,8 @@ class LoadReport:
 
 
 def name_of(key: RowKey) -> str:
-    """A row as people write it: `module/source`, or `module` for the module's own row."""
-    return "/".join(part for part in key if part)
+    """A row as people write it: `module/source`, and the module's own row by what it holds."""
+    return "/".join(key) if key[1] else f"{key[0]} (module settings)"
 
 
 def _key_fields(key: RowKey) -> dict[str, str]:

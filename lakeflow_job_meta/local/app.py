@@ -65,7 +65,9 @@ class Application:
             await _cut(send)
         finally:
             self.active -= 1
-            self.last_request = time.monotonic()
+            if not _is_open(scope["path"]):
+                # To look whether the server is there is not to use it.
+                self.last_request = time.monotonic()
 
     async def _guarded(self, scope: MutableMapping[str, Any], receive: Receive) -> Answer:
         """An answer whatever happens; what nobody foresaw is a 500 whose reason is in the log only."""
@@ -75,6 +77,10 @@ class Application:
         except Refusal as refusal:
             body = {"error_code": refusal.error_code, "message": refusal.message}
             answer = reply(body, refusal.status, refusal.headers)
+        except UnicodeEncodeError:
+            # Half of a surrogate pair is legal in JSON and nowhere else.
+            message = "The request holds text that isn't Unicode."
+            answer = reply({"error_code": "MALFORMED_REQUEST", "message": message}, 400)
         except Dropped:
             LOG.info("%s %s dropped", method, path)
             raise
@@ -93,10 +99,11 @@ class Application:
             return self._control(method, path, await _body(receive, headers, self._options.max_body_bytes))
         self._requests.append((method, path))
         self._counts[f"{method} {path}"] += 1
-        open_ = path.startswith("/.well-known/")
-        caller = Caller(self.workspace_id, USER) if open_ else self._authenticated(headers)
+        caller = Caller(self.workspace_id, USER) if _is_open(path) else self._authenticated(headers)
         route, parts = self._routes.find(method, path)
-        body = await _body(receive, headers, self._options.max_body_bytes)
+        files = path.startswith("/api/2.0/fs/files/")
+        limit = self._options.max_file_bytes if files else self._options.max_body_bytes
+        body = await _body(receive, headers, limit)
         query = dict(QueryParams(scope["query_string"]))
         now = time.time_ns() // 1_000_000
         call = Call(method, path, query, headers, body, parts, caller, self._state, self._options, now)
@@ -143,6 +150,11 @@ class Application:
                 self._rules = []
             return reply({"rules": [rule.shown() for rule in self._rules]})
         raise Refusal(404, "ENDPOINT_NOT_FOUND", f"{method} {path} is not served; faults need --faults.")
+
+
+def _is_open(path: str) -> bool:
+    """Whether a path needs no token."""
+    return path.startswith("/.well-known/")
 
 
 async def _suffer(rule: Rule) -> Answer | None:

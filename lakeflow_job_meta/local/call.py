@@ -22,7 +22,8 @@ class Options:
     token_per_workspace: bool = False
     faults: bool = False
     list_lag_seconds: float = 0.0
-    max_body_bytes: int = 256 * 1024 * 1024
+    max_body_bytes: int = 16 * 1024 * 1024
+    max_file_bytes: int = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,11 @@ Handler = Callable[[Call], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path; `{name}` matches one segment, `{name...}` the rest. Open routes need no token."""
+    """A method and a path; `{name}` matches one segment, `{name...}` the rest."""
 
     method: str
     path: str
     handler: Handler
-    open: bool = False
 
 
 def reply(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -10,9 +11,11 @@ from lakeflow_job_meta.local.call import Answer, Refusal, invalid
 
 ACTIONS = ("status", "drop", "delay", "garbage", "kill")
 WHEN = ("before", "after")
-KEYS = (
-    "method", "path", "nth", "every", "when", "action", "status", "error_code", "message", "headers", "seconds", "pid"
-)  # fmt: skip
+TEXT, NUMBER, ANY_NUMBER = (str,), (int,), (int, float)
+KEYS: Mapping[str, tuple[type, ...]] = {
+    "method": TEXT, "path": TEXT, "nth": NUMBER, "every": NUMBER, "when": TEXT, "action": TEXT, "status": NUMBER,
+    "error_code": TEXT, "message": TEXT, "headers": (dict,), "seconds": ANY_NUMBER, "pid": NUMBER,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -80,9 +83,11 @@ def _parse_rule(data: object) -> Rule:
     if not isinstance(data, dict):
         invalid("Expected an object for each rule.")
     given = cast("dict[str, Any]", data)
-    for key in given:
+    for key, value in given.items():
         if key not in KEYS:
             invalid(f"Unknown key '{key}' in a fault rule; known: {', '.join(KEYS)}.")
+        if not isinstance(value, KEYS[key]):
+            invalid(f"{key} of a fault rule: {value!r} is of the wrong type.")
     rule = Rule(**given)
     if rule.action not in ACTIONS or rule.when not in WHEN:
         invalid(f"A fault's action is one of {', '.join(ACTIONS)}, its when one of {', '.join(WHEN)}.")

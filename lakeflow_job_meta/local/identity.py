@@ -43,7 +43,7 @@ ROUTES = (
     Route("GET", "/api/2.0/preview/scim/v2/Me", me),
     Route("GET", "/api/2.0/account/scim/v2/Me", me),
     Route("GET", "/api/2.0/scim/v2/Me", me),
-    Route("GET", "/.well-known/databricks-config", config, open=True),
+    Route("GET", "/.well-known/databricks-config", config),
     Route("POST", "/telemetry-ext", telemetry),
     Route("POST", "/telemetry", telemetry),
 )

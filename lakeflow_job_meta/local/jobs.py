@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -156,9 +157,10 @@ def _listed(row: dict[str, Any], *, expand: bool) -> str:
 def _id_in(value: object) -> int:
     if value is None:
         invalid("Missing required field: job_id")
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or not str(value).removeprefix("-").isdecimal():
-        malformed(f"job_id: expected a whole number, found {json.dumps(value)}")
-    return int(value)
+    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"-?[0-9]{1,30}", text):
+        malformed(f"job_id: expected a whole number, found {json.dumps(value)[:60]}")
+    return int(text)
 
 
 def _job(call: Call, job_id: int, right: str) -> dict[str, Any]:

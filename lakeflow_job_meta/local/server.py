@@ -40,6 +40,11 @@ class Server(uvicorn.Server):
         self._idle_seconds = idle_seconds
         self._clients: IO[str] | None = None
 
+    def stop(self, number: int, frame: object) -> None:
+        """A signal's handler: end after the requests under way."""
+        del number, frame
+        self.should_exit = True
+
     async def watch(self) -> None:
         """Look now and then whether anybody still needs the server."""
         pause = min(1.0, self._idle_seconds / 4)
@@ -97,14 +102,13 @@ def read_token(folder: Path) -> str:
 def _serve(options: Options, folder: Path, port: int, idle_seconds: float, *, foreground: bool) -> int:
     discovery = folder / "server.json"
     listener = _listen(port, _known(folder).get("port", 0))
+    used = int(listener.getsockname()[1])
     state = State(folder / "workspace.db")
     application = Application(state, options, read_token(folder))
-    # No lifespan, no access log, no proxy headers: nothing here needs them and each costs time a request.
-    config = uvicorn.Config(
-        application, log_config=None, access_log=False, lifespan="off", http="h11", ws="none", loop="asyncio",
-        proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=5,
-    )  # fmt: skip
-    used = int(listener.getsockname()[1])
+    server = Server(_config(application), application, folder, idle_seconds)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Before anybody can know the process, and for the time after uvicorn, which raises the signal once more.
+        signal.signal(number, server.stop)
     url = f"http://127.0.0.1:{used}"
     # The port stays known when the server is gone, so that the next one's address is the same.
     _write_whole(folder / "port", str(used))
@@ -112,16 +116,21 @@ def _serve(options: Options, folder: Path, port: int, idle_seconds: float, *, fo
     LOG.info("serving %s at %s", options.home, url)
     if foreground:
         _say(f"Serving the embedded workspace of {options.home} at {url}")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises a signal again once it has shut down; what follows here must still happen then.
-        signal.signal(number, _ignored)
     try:
-        asyncio.run(Server(config, application, folder, idle_seconds).run_until_done(listener))
+        asyncio.run(server.run_until_done(listener))
     finally:
         discovery.unlink(missing_ok=True)
         state.close()
         LOG.info("stopped")
     return 0
+
+
+def _config(application: Application) -> uvicorn.Config:
+    # No lifespan, no access log, no proxy headers: nothing here needs them and each costs time a request.
+    return uvicorn.Config(
+        application, log_config=None, access_log=False, lifespan="off", http="h11", ws="none", loop="asyncio",
+        proxy_headers=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=5,
+    )  # fmt: skip
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[Options, int, float, bool]:
@@ -204,11 +213,6 @@ def _log_to(path: Path, *, foreground: bool) -> None:
     if foreground:
         handlers.append(logging.StreamHandler(sys.stderr))
     logging.basicConfig(handlers=handlers, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-
-
-def _ignored(number: int, frame: object) -> None:
-    LOG.info("ended by signal %d", number)
-    del frame
 
 
 def _say(text: str) -> None:

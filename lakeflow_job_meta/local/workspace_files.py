@@ -15,11 +15,10 @@ from lakeflow_job_meta.local.tree import COLUMNS, FOLDER, MOUNT
 
 LANGUAGES = {".py": "PYTHON", ".sql": "SQL", ".scala": "SCALA", ".r": "R"}
 SUFFIXES = {language: suffix for suffix, language in LANGUAGES.items()}
-NOTEBOOK_HEADERS = {
-    b"# Databricks notebook source": "PYTHON", b"-- Databricks notebook source": "SQL",
-    b"// Databricks notebook source": "SCALA",
-}  # fmt: skip
-IMPORT_FORMATS = ("AUTO", "SOURCE", "RAW")
+HEADERS = {".py": b"#", ".sql": b"--", ".scala": b"//", ".r": b"#"}
+HEADER = b" Databricks notebook source"
+JUPYTER = ".ipynb"
+IMPORT_FORMATS = ("AUTO", "SOURCE", "RAW", "JUPYTER")
 RAW = "application/octet-stream"
 
 
@@ -37,10 +36,8 @@ def import_(call: Call) -> Answer:
     language = text_field(body, "language", required=False)
     if kind == "SOURCE" and not language:
         invalid("Missing required field: language (format SOURCE needs it)")
-    if kind == "SOURCE":
-        node = (path, "NOTEBOOK", language)
-    else:
-        node = _detected(path, content) if kind == "AUTO" else (path, "FILE", "")
+    nodes = {"SOURCE": (path, "NOTEBOOK", language), "JUPYTER": (path, "NOTEBOOK", language or "PYTHON")}
+    node = _detected(path, content) if kind == "AUTO" else nodes.get(kind, (path, "FILE", ""))
     _write(call, node, content, overwrite=body.get("overwrite") in (True, "true"), status=400)
     return reply({})
 
@@ -125,10 +122,12 @@ def _import_request(call: Call) -> tuple[dict[str, Any], bytes]:
 
 
 def _detected(path: str, content: bytes) -> tuple[str, str, str]:
-    """What a file is by its first line: a notebook loses its extension, as in the real workspace."""
-    header = content.partition(b"\n")[0].rstrip()
+    """What a file is: by its first line or extension a notebook, which loses the extension, as in the real service."""
     suffix = PurePosixPath(path).suffix
-    if suffix and NOTEBOOK_HEADERS.get(header) == LANGUAGES.get(suffix.lower(), ""):
+    if suffix.lower() == JUPYTER:
+        return path.removesuffix(suffix), "NOTEBOOK", "PYTHON"
+    comment = HEADERS.get(suffix.lower())
+    if comment is not None and content.partition(b"\n")[0].rstrip() == comment + HEADER:
         return path.removesuffix(suffix), "NOTEBOOK", LANGUAGES[suffix.lower()]
     return path, "FILE", ""
 

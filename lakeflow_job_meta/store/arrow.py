@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from itertools import accumulate
 from typing import Any, cast
 
-from arro3.core import Array, ChunkedArray, DataType, Field, Schema, Table, list_array
+from arro3.core import Array, ChunkedArray, DataType, Field, Schema, Table
+from arro3.core import list_array  # pyright: ignore[reportUnknownVariableType] (partly untyped in arro3)
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.table import Row
@@ -40,12 +40,14 @@ def _to_values(column: ChunkedArray) -> Sequence[Any]:
     kind = column.type
     if DataType.is_timestamp(kind):
         convert = _PER_UNIT[str(kind.time_unit)]
-        ticks = cast("Sequence[int | None]", column.cast(DataType.int64()).to_pylist())
+        ticks: Sequence[int | None] = values_of(column.cast(DataType.int64()))
         return [None if tick is None else convert(tick) for tick in ticks]
-    values = cast("Sequence[Any]", column.to_pylist())
-    if DataType.is_decimal(kind) and kind.scale == 0:
-        return [int(value) if isinstance(value, Decimal) else value for value in values]
-    return values
+    return values_of(column)
+
+
+def values_of(column: ChunkedArray) -> Sequence[Any]:
+    """The column's values as arro3 gives them."""
+    return cast("Sequence[Any]", column.to_pylist())  # pyright: ignore[reportUnknownMemberType] (arro3 leaves it untyped)
 
 
 def without_metadata(schema: Any) -> Schema:
@@ -66,7 +68,12 @@ def to_table(rows: Sequence[Row], schema: Schema) -> Table:
         InputError: a value that its column can't hold.
     """
     arrays = [_to_array(each, [row.get(each.name) for row in rows]) for each in schema]
-    return Table.from_arrays(arrays, schema=schema)
+    return Table.from_arrays(arrays, schema=schema)  # pyright: ignore[reportUnknownMemberType] (partly untyped in arro3)
+
+
+def with_texts(table: Table, name: str, texts: Sequence[str]) -> Table:
+    """The table with one more column of texts."""
+    return table.append_column(name, ChunkedArray([Array(texts, DataType.string())]))
 
 
 def _to_array(field: Field, values: list[Any]) -> Array:
@@ -98,7 +105,7 @@ def _list_of(kind: DataType, values: list[Any]) -> Array:
     inner = cast("Field", kind.value_field)
     items = _array_of(inner.type, [item for part in parts for item in part])
     offsets = Array([0, *accumulate(len(part) for part in parts)], DataType.int32())
-    return cast("Array", list_array(offsets, items, type=kind))
+    return list_array(offsets, items, type=kind)
 
 
 def _aware(value: Any) -> datetime:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from arro3.core import Array, DataType, Table
+from arro3.core import Table
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -30,7 +30,7 @@ from lakeflow_job_meta.model.table import (
 )
 from lakeflow_job_meta.store import delta_tables as delta
 from lakeflow_job_meta.store import feed
-from lakeflow_job_meta.store.arrow import EPOCH, missing_required, to_rows, to_table
+from lakeflow_job_meta.store.arrow import EPOCH, missing_required, to_rows, to_table, with_texts
 from lakeflow_job_meta.store.defaults import value_of
 from lakeflow_job_meta.store.delta_tables import ACTION, Declaration, DeltaTables, Edit
 
@@ -96,7 +96,7 @@ class DeltaStore:
             return _snapshot(opened, columns, where)
 
     def transact(self, spec: TableSpec, decide: Callable[[Snapshot], Changes]) -> int | None:
-        return self._tables.rerun(spec.name, partial(self._try, spec, decide))
+        return self._tables.rerun(str(spec.name), partial(self._try, spec, decide))
 
     def _try(self, spec: TableSpec, decide: Callable[[Snapshot], Changes]) -> int | None:
         with self._tables.latest(spec.name) as opened:
@@ -135,7 +135,7 @@ class DeltaStore:
         return edits + [{**dict(zip(spec.key, key, strict=True)), ACTION: "delete"} for key in gone]
 
     def append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
-        return self._tables.rerun(spec.name, partial(self._append, spec, rows))
+        return self._tables.rerun(str(spec.name), partial(self._append, spec, rows))
 
     def _append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
         with self._tables.latest(spec.name) as opened:
@@ -156,7 +156,7 @@ class DeltaStore:
         return [{**defaults, **row} for row in rows]
 
     def _evaluate(self, expression: str) -> Any:
-        return self.sql(f"SELECT {expression} AS value")[0]["value"]  # noqa: S608 (a default of the table's own)
+        return self.sql(f"SELECT {expression} AS value")[0]["value"]
 
     def changes(self, spec: TableSpec, since: int) -> list[RowChange] | None:
         with self._tables.latest(spec.name) as opened:
@@ -222,9 +222,8 @@ def _key(spec: TableSpec, row: Row) -> tuple[Any, ...]:
 
 
 def _keyed_edit(spec: TableSpec, rows: Sequence[Row], source: Table) -> Edit:
-    actions = Array([row[ACTION] for row in rows], DataType.string())
     names = source.column_names
-    with_action = Table.from_arrays([*source.columns, actions], names=[*names, ACTION])
+    with_action = with_texts(source, ACTION, [row[ACTION] for row in rows])
     return Edit(with_action, {name: name for name in spec.key}, {name: name for name in names}, "MERGE")
 
 

@@ -9,9 +9,10 @@ import getpass
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,7 +24,7 @@ from deltalake.schema import ArrayType, Field, PrimitiveType
 
 from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Column, TableName
-from lakeflow_job_meta.store.arrow import nullable, without_metadata
+from lakeflow_job_meta.store.arrow import EPOCH, nullable, without_metadata
 from lakeflow_job_meta.store.feed import FEED, log_file
 
 Result = TypeVar("Result")
@@ -70,7 +71,7 @@ class DeltaTables:
         return (self.folder(name) / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(self.folder(name)))
 
     @contextmanager
-    def latest(self, name: TableName) -> Iterator[DeltaTable]:
+    def latest(self, name: TableName) -> Generator[DeltaTable, None, None]:
         """The table's newest version, for this caller alone.
 
         Raises:
@@ -94,7 +95,11 @@ class DeltaTables:
         with reported(name):
             table = DeltaTable(str(self.folder(name)))
             table.load_as_version(version)
-            return table
+            # delta-rs gives the first version for any time before it.
+            made = EPOCH + timedelta(milliseconds=int(table.history(1)[0]["timestamp"]))
+        if made > datetime.fromisoformat(version):
+            raise StoreError(f"{name} did not exist at {version}", hint=f"version {table.version()} is of {made}")
+        return table
 
     def forget(self, name: TableName) -> None:
         """Close what is open of the table."""
@@ -122,7 +127,7 @@ class DeltaTables:
             with self._lock:
                 self._spare[name] = (table, mark)
 
-    def rerun(self, name: TableName, attempt: Callable[[], Result]) -> Result:
+    def rerun(self, what: str, attempt: Callable[[], Result]) -> Result:
         """Run a write again, on a fresh handle, for as long as others win the race.
 
         Raises:
@@ -132,17 +137,16 @@ class DeltaTables:
             try:
                 return attempt()
             except LostRace:
-                self.forget(name)
                 time.sleep(random.uniform(0, min(0.01 * 2**number, 0.5)))  # noqa: S311 (jitter, not a secret)
-        raise ConflictError(f"{name}: others kept writing, {ATTEMPTS} tries were lost", hint="try again")
+        raise ConflictError(f"{what}: others kept writing, {ATTEMPTS} tries were lost", hint="try again")
 
 
-class LostRace(Exception):  # noqa: N818 (never leaves the store)
+class LostRace(Exception):
     """Another commit came first: the write must be decided again."""
 
 
 @contextmanager
-def reported(name: TableName) -> Iterator[None]:
+def reported(name: TableName) -> Generator[None, None, None]:
     """delta-rs's errors as ours."""
     try:
         yield
@@ -178,14 +182,15 @@ def _mark(path: Path) -> tuple[int, int] | None:
 
 
 def commit_by(operation: str, *, alone: bool = True) -> CommitProperties:
-    """Who commits what; `alone` commits against exactly the version that was read, so that nothing in between is lost."""
+    """Who commits what; `alone`: only if nobody committed since the version that was read."""
     # With 0 retries delta-rs refuses as soon as any other commit came between, instead of judging whether it matters.
     return CommitProperties(
-        custom_metadata={"userName": _user(), OPERATION: operation}, max_commit_retries=0 if alone else None
+        custom_metadata={"userName": user(), OPERATION: operation}, max_commit_retries=0 if alone else None
     )
 
 
-def _user() -> str:
+def user() -> str:
+    """Who commits, for the history."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -205,9 +210,8 @@ def overwrite(table: DeltaTable, rows: Table, operation: str) -> None:
 def commit(table: DeltaTable, edit: Edit) -> None:
     """Write the edit as the version that follows the one the table is open at."""
     required = {each.name for each in arrow_schema(table) if not each.nullable}
-    found = " AND ".join(
-        _same(_quoted(target), _quoted(source), target in required) for target, source in edit.match.items()
-    )
+    same = [_same(_quoted(target), _quoted(source), target in required) for target, source in edit.match.items()]
+    found = " AND ".join([f"s.{_quoted(ACTION)} <> 'insert'", *same])
     values = {_quoted(target): f"s.{_quoted(source)}" for target, source in edit.assign.items()}
     merger = table.merge(
         edit.source,
@@ -272,7 +276,10 @@ def delta_field(column: Column) -> Field:
         metadata["CURRENT_DEFAULT"] = column.default
     repeated = column.mode == "REPEATED"
     return Field(
-        column.name, ArrayType(kind, True) if repeated else kind, nullable=not column.required, metadata=metadata
+        column.name,
+        ArrayType(kind, contains_null=True) if repeated else kind,
+        nullable=not column.required,
+        metadata=metadata,
     )
 
 

@@ -78,7 +78,7 @@ class _Version:
 
 
 def net(rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> list[RowChange] | None:
-    """The feed's rows as one change a key, or None where a key is doubled and the feed can't tell which row is meant."""
+    """The feed's rows as one change a key; None where a key is doubled: the feed can't tell which row is meant."""
     by_key: dict[tuple[Any, ...], dict[int, _Version]] = {}
     for row in sorted(rows, key=lambda each: int(each["_commit_version"])):
         values = {name: value for name, value in row.items() if name not in _META}
@@ -98,8 +98,8 @@ def _net_of_key(key: tuple[Any, ...], versions: Mapping[int, _Version]) -> RowCh
     if any(len(version.before) > 1 or len(version.after) > 1 for _, version in told):
         return None
     if not told:
-        last, version = next(reversed(versions.items()))
-        return RowChange(key, None, None, last, version.timestamp)
+        last = max(versions)
+        return RowChange(key, None, None, last, versions[last].timestamp)
     if any(one.row_after != next_one.row_before for (_, one), (_, next_one) in pairwise(told)):
         return None
     last, version = told[-1]

@@ -43,7 +43,7 @@ def ensure_local(home: Path, flags: Sequence[str] = ()) -> LocalServer:
 
     Args:
         home: the home folder; made if it isn't there.
-        flags: more arguments for a server that has to be started, e.g. `--strict`.
+        flags: more arguments for a server that has to be started, e.g. `--strict`; one that runs keeps its own.
 
     Raises:
         WorkspaceError: it doesn't start; the message ends with the last lines of its log.
@@ -147,15 +147,17 @@ def _spawn(home: Path, folder: Path, flags: Sequence[str]) -> subprocess.Popen[b
             stderr=log,
             # Not this folder: a server outlives who started it and must not keep a file system busy.
             cwd="/",
-            env={**os.environ, "PYTHONPATH": _package_root()},
+            env={**os.environ, **_search_path()},
             start_new_session=True,
         )
 
 
-def _package_root() -> str:
-    """Where the child finds this very package, also when it isn't installed."""
-    root = str(Path(__file__).resolve().parent.parent.parent)
-    return os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+def _search_path() -> dict[str, str]:
+    """What lets the child find this very package where it isn't installed."""
+    root = Path(__file__).resolve().parent.parent.parent
+    if root.is_relative_to(Path(sys.prefix).resolve()):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 @cache

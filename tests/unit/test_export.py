@@ -53,10 +53,13 @@ ODD = [
     {"source_config": None, "target_config": "{}"},
     {"source_type": "yes", "source_config": '{"a": "yes", "b": "1.0", "c": "null", "d": "~", "e": "012", "f": ""}'},
     {"source_config": '{"n": 1e3, "big": 123456789012345678901234567890, "m": -0.0, "f": 0.1, "t": true, "z": null}'},
-    {"source_config": '{"sql": "select 1  \\n  from t\\t\\n\\n", "lead": "  a\\nb", "gap": "\\n\\nx\\n   \\ny", "s": "\\n"}'},
+    {"source_config": '{"sql": "select 1  \\n  from t\\t\\n\\n", "lead": "  a\\nb"}'},
+    {"source_config": '{"gap": "\\n\\nx\\n   \\ny", "s": "\\n"}'},
     {"source_config": '{"z": 1, "a": {"y": [[1, [2]], {}, [], {"k": ["v\\nw"]}], "<<": 1, "on": 2, "1": 3, "": 4}}'},
     {"source_type": "  padded  ", "source_config": '{"emoji": "🧺 a\\nb 🧺", "crlf": "a\\r\\nb", "nul": "\\u0000"}'},
-    {"source_config": '{"x": "a\\u2028b\\n\\u0085c", "bom": "\\ufeff", "q": "it\'s \\"q\\" \\\\ #x: y", "dash": "- a"}'},
+    {"source_config": '{"x": "a\\u2028b\\n\\u0085c", "bom": "\\ufeff"}'},
+    {"source_config": '{"q": "it\'s \\"q\\" \\\\ #x: y", "dash": "- a"}'},
+    {"source_config": '{"half a character": "\\ud83d", "\\ude00": 1}'},
     {"source_config": '{ "spaced" :  1 }', "execution_order": None, "is_active": None},
     {"is_active": False, "execution_order": -1, "source_type": "it's: {a}, [b] # c"},
     {"source_config": '{"' + "k" * 2000 + '": 1}', "target_config": '{"a":' * 60 + "1" + "}" * 60},
@@ -137,7 +140,7 @@ def test_a_folder_that_is_named_like_a_file_is_not_overwritten(store: DeltaStore
 
 def test_a_table_that_holds_a_row_twice_is_not_exported(store: DeltaStore, tmp_path: Path) -> None:
     insert(store, source("a"), source("a"))
-    with pytest.raises(InputError, match="main.etl.control/shop/a: error: this row is there twice"):
+    with pytest.raises(InputError, match=r"main\.etl\.control/shop/a: error: this row is there twice"):
         export_yaml(store, TABLES, tmp_path / "x.yml")
 
 
@@ -158,7 +161,9 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.dictionaries(TEXTS, VALUES, max_size=4))
 def test_every_json_value_reads_back_from_yaml(value: dict[str, Any]) -> None:
     text = "\n".join(mapping_lines({"v": value})) + "\n"
@@ -168,20 +173,20 @@ def test_every_json_value_reads_back_from_yaml(value: dict[str, Any]) -> None:
     assert json_text.compact(reading.document.value) == json_text.compact({"v": value})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.dictionaries(st.text(string.ascii_letters, min_size=1, max_size=5), VALUES, max_size=4), TEXTS)
 def test_every_row_reads_back_as_declared(config: dict[str, Any], label: str) -> None:
     stored = json.dumps(config)
     source = {"source_id": "s", "source_type": label, "source_config": json_text.parse(stored)}
     lines = mapping_lines({"modules": [{"module_name": "m", "sources": [source]}]})
-    document = read_text("\n".join(lines), "x.yml").document
+    document = read_text("\n".join(lines) + "\n", "x.yml").document
     assert document is not None
     rows, findings = parse_modules(document)
     assert findings == []
     assert not differing({"source_type": label, "source_config": stored, "is_active": None}, rows[1].values)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(TEXTS)
 def test_other_yaml_readers_see_the_same_text(text: str) -> None:
-    assert yaml.safe_load("\n".join(mapping_lines({"v": text}))) == {"v": text}
+    assert yaml.safe_load("\n".join(mapping_lines({"v": text})) + "\n") == {"v": text}

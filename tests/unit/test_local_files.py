@@ -82,6 +82,10 @@ def test_a_file_that_starts_like_a_notebook_is_one(site: Site, token: str, clien
     body = b"# Databricks notebook source\nprint(1)"
     assert site.call("POST", f"{IMPORT_FILE}/Shared/nb.py?overwrite=false", body, token=token).status == 200
     assert client.workspace.get_status("/Shared/nb").object_type == ObjectType.NOTEBOOK
+    assert site.call("POST", f"{IMPORT_FILE}/Shared/r.r", b"# Databricks notebook source\n", token=token).status == 200
+    assert client.workspace.get_status("/Shared/r").language == Language.R
+    assert site.call("POST", f"{IMPORT_FILE}/Shared/j.ipynb", b"{}", token=token).status == 200
+    assert client.workspace.get_status("/Shared/j").object_type == ObjectType.NOTEBOOK
     assert site.call("POST", f"{IMPORT_FILE}/Shared/plain.py", b"print(1)", token=token).status == 200
     assert client.workspace.get_status("/Shared/plain.py").object_type == ObjectType.FILE
     assert site.call("GET", "/api/2.0/workspace-files/Shared/plain.py", token=token).body == b"print(1)"

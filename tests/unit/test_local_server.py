@@ -241,7 +241,9 @@ def test_a_kill_ends_the_named_process_after_the_effect(site: Site) -> None:
     assert len(list(site.client().jobs.list())) == before + 1
 
 
-@pytest.mark.parametrize("rule", [{"path": "("}, {"action": "explode"}, {"wehn": "after"}, {"when": "never"}, 5])
+@pytest.mark.parametrize(
+    "rule", [{"path": "("}, {"action": "explode"}, {"wehn": "after"}, {"when": "never"}, {"nth": "1"}, 5]
+)
 def test_a_wrong_fault_rule_is_refused(site: Site, rule: object) -> None:
     assert site.call("POST", "/local/faults", [rule]).error == (400, "INVALID_PARAMETER_VALUE")
 

@@ -86,6 +86,7 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "a list as body": ([1], "expected a map"),
     "no JSON": (b"{nope", "Invalid JSON"),
     "JSON too deep": (b"[" * 100_000, "Invalid JSON"),
+    "half a character": (b'{"name": "\\ud800", "tasks": []}', "isn't Unicode"),
     "a number that JSON has not": (b'{"name": NaN}', "NaN"),
 }
 

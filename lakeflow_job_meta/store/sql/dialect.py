@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
-from sqlglot import exp
+from sqlglot import Expr, exp
 from sqlglot.dialects.databricks import Databricks
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from lakeflow_job_meta.errors import SqlError
 
@@ -21,6 +21,8 @@ class Embedded(Databricks):
     class Tokenizer(Databricks.Tokenizer):
         # sqlglot reads 'it''s' as two strings side by side.
         STRING_ESCAPES = ["\\", "'"]  # noqa: RUF012 (the base class declares it so)
+        # It takes all that follows SHOW, OPTIMIZE, VACUUM as one token.
+        COMMANDS = set[TokenType]()  # noqa: RUF012
 
     class Parser(Databricks.Parser):
         def _warn_unsupported(self) -> NoReturn:
@@ -53,7 +55,7 @@ def statements(text: str) -> list[Statement]:
         SqlError: a string or comment that doesn't end.
     """
     try:
-        tokens = cast("list[Token]", Embedded().tokenize(text))
+        tokens = Embedded().tokenize(text)
     except TokenError as problem:
         raise SqlError("a string, a quoted name or a comment doesn't end", hint=str(problem)[:200]) from problem
     parts: list[list[Token]] = [[]]
@@ -88,7 +90,7 @@ def _with_versions(tokens: Sequence[Token]) -> Iterator[Token]:
             position += 1
 
 
-def parse(statement: Statement) -> exp.Expression:
+def parse(statement: Statement) -> Expr:
     """The statement as a syntax tree.
 
     Raises:
@@ -101,7 +103,7 @@ def parse(statement: Statement) -> exp.Expression:
     tree = trees[0] if len(trees) == 1 else None
     if tree is None or isinstance(tree, exp.Command):
         raise SqlError(f"{statement.where()}: {first_words(statement)} isn't supported by the embedded store")
-    return cast("exp.Expression", tree)
+    return tree
 
 
 def first_words(statement: Statement) -> str:
@@ -115,5 +117,5 @@ def _syntax_message(statement: Statement, problem: ParseError | TokenError) -> s
         return f"[PARSE_SYNTAX_ERROR] {statement.where()}: {problem}"
     first = details[0]
     near = str(first.get("highlight") or "").strip() or "the end of the statement"
-    what = str(first.get("description", "")).rstrip(".")
+    what = re.sub(r" but got <Token.*", "", str(first.get("description", ""))).rstrip(".")
     return f"[PARSE_SYNTAX_ERROR] line {first.get('line')}, column {first.get('col')}: {what}, near '{near}'"

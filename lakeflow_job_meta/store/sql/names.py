@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlglot import exp
+from sqlglot import Expr, exp
 
 from lakeflow_job_meta.errors import InputError, SqlError
 from lakeflow_job_meta.model.table import TableName
 
 
-def table_name(table: exp.Expression) -> TableName:
+def table_name(table: Expr) -> TableName:
     """The name of a table node.
 
     Raises:

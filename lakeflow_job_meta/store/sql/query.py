@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from arro3.core import Table
-from sqlglot import exp
+from deltalake import DeltaTable
+from sqlglot import Expr, exp
 
 from lakeflow_job_meta.diagnostics import nearest
-from lakeflow_job_meta.errors import SqlError, TableNotFound
+from lakeflow_job_meta.errors import SqlError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import TableName
-from lakeflow_job_meta.store import delta_tables as delta
 from lakeflow_job_meta.store.delta_tables import DeltaTables
 from lakeflow_job_meta.store.sql.names import parse_name, table_name
 from lakeflow_job_meta.store.sql.session import Session
 
 _FUNCTIONS = frozenset({"range", "explode", "explode_outer", "posexplode", "unnest", "generate_series"})
 """Table functions that read no table."""
+BOUND = "bound"
+"""Marks a table node that stands for one of the session's own tables."""
 
 
-def select(tables: DeltaTables, session: Session, tree: exp.Expression) -> list[dict[str, Any]]:
+def select(tables: DeltaTables, session: Session, tree: Expr) -> list[dict[str, Any]]:
     """Run a query."""
-    return session.rows(bind(tables, session, tree))
+    if isinstance(tree, exp.Values):
+        tree = exp.select("*").from_(tree)
+    return session.rows(bind(tables, session, named(tree)))
 
 
-def bind(tables: DeltaTables, session: Session, tree: exp.Expression) -> exp.Expression:
+def named(tree: Expr) -> Expr:
+    """The query with its nameless columns named after their own text, as Databricks does."""
+    tree = tree.copy()
+    first = tree
+    while isinstance(first, exp.SetOperation | exp.Subquery):
+        first = first.this
+    if isinstance(first, exp.Select):
+        for column in list(first.expressions):
+            if not isinstance(column, exp.Alias | exp.Aliases | exp.Column | exp.Star | exp.Dot):
+                text = column.sql("databricks", normalize_functions="lower")
+                _ = column.replace(exp.alias_(column.copy(), text, quoted=True))
+    return tree
+
+
+def bind(tables: DeltaTables, session: Session, tree: Expr) -> Expr:
     """The tree with each table it reads put into the session; one version of each table for the whole statement."""
     tree = tree.copy()
     ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     latest: dict[TableName, str] = {}
     for node in list(tree.find_all(exp.Table)):
-        if not (isinstance(node.this, exp.Identifier) and not node.db and node.name.lower() in ctes):
+        of_a_cte = isinstance(node.this, exp.Identifier) and not node.db and node.name.lower() in ctes
+        if not of_a_cte and BOUND not in node.meta:
             _bind_one(tables, session, node, latest)
     strip_qualifiers(tree)
     return tree
 
 
-def strip_qualifiers(tree: exp.Expression) -> None:
+def strip_qualifiers(tree: Expr) -> None:
     """`catalog.schema.table.column` means the column of the table; DuckDB knows only its last name."""
     for column in tree.find_all(exp.Column):
         column.set("db", None)
@@ -52,6 +73,9 @@ def _bind_one(tables: DeltaTables, session: Session, node: exp.Table, latest: di
             _put(node, view, node.alias or "table_changes")
         elif function not in _FUNCTIONS:
             raise SqlError(f"the table function {function} isn't supported by the embedded store")
+        elif function == "range" and not node.alias_column_names:
+            columns = [exp.to_identifier("id")]
+            node.set("alias", exp.TableAlias(this=exp.to_identifier(node.alias or "range"), columns=columns))
         return
     name = table_name(node)
     version = node.args.get("version") or node.args.get("when")
@@ -85,18 +109,13 @@ def scan(tables: DeltaTables, name: TableName) -> Table:
         return Table.from_arrow(opened.scan())
 
 
-class known:  # noqa: N801 (reads as a word: `with known(tables, name)`)
+@contextmanager
+def known(tables: DeltaTables, name: TableName) -> Generator[None, None, None]:
     """A missing table as an error of the statement, with the nearest name that there is."""
-
-    def __init__(self, tables: DeltaTables, name: TableName) -> None:
-        self._tables, self._name = tables, name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, TableNotFound):
-            raise not_found(self._tables, self._name) from error
+    try:
+        yield
+    except TableNotFound as problem:
+        raise not_found(tables, name) from problem
 
 
 def not_found(tables: DeltaTables, name: TableName) -> SqlError:
@@ -110,13 +129,25 @@ def all_tables(tables: DeltaTables) -> list[TableName]:
     return sorted(TableName(*log.parent.parts[-3:]) for log in tables.root.glob("*/*/*/_delta_log"))
 
 
-def _past(tables: DeltaTables, session: Session, name: TableName, version: exp.Expression) -> Table:
+def _past(tables: DeltaTables, session: Session, name: TableName, version: Expr) -> Table:
     wanted = moment(session, version)
-    with known(tables, name), delta.reported(name):
-        return Table.from_arrow(tables.at(name, wanted).scan())
+    return Table.from_arrow(past(tables, name, wanted).scan())
 
 
-def moment(session: Session, version: exp.Expression) -> int | str:
+def past(tables: DeltaTables, name: TableName, wanted: int | str) -> DeltaTable:
+    """The table as it was.
+
+    Raises:
+        SqlError: it has no such version, or did not exist at that time.
+    """
+    try:
+        with known(tables, name):
+            return tables.at(name, wanted)
+    except StoreError as problem:
+        raise SqlError(f"[DELTA_VERSION_NOT_FOUND] {problem.message}", hint=problem.hint) from problem
+
+
+def moment(session: Session, version: Expr) -> int | str:
     """The number or the ISO timestamp of a `VERSION AS OF` or `TIMESTAMP AS OF`."""
     value = version.args["expression"]
     if str(version.this).upper() == "VERSION":
@@ -125,7 +156,7 @@ def moment(session: Session, version: exp.Expression) -> int | str:
     return timestamp(session, value)
 
 
-def timestamp(session: Session, value: exp.Expression) -> str:
+def timestamp(session: Session, value: Expr) -> str:
     """A timestamp expression as ISO text in UTC."""
     found = session.rows(exp.select(exp.cast(value.copy(), "TIMESTAMPTZ").as_("value")))[0]["value"]
     if not isinstance(found, datetime):
@@ -133,7 +164,7 @@ def timestamp(session: Session, value: exp.Expression) -> str:
     return found.astimezone(UTC).isoformat()
 
 
-def _table_changes(tables: DeltaTables, session: Session, call: exp.Expression) -> Table:
+def _table_changes(tables: DeltaTables, session: Session, call: Expr) -> Table:
     arguments = call.expressions
     if not 2 <= len(arguments) <= 3 or not arguments[0].is_string:
         raise SqlError("table_changes needs a name and one or two versions", hint="table_changes('c.s.t', 2, 5)")
@@ -151,12 +182,12 @@ def _table_changes(tables: DeltaTables, session: Session, call: exp.Expression) 
         rows = Table.from_arrow(opened.load_cdf(**limits))
     view = session.register(rows)
     return session.arrow(
-        f'SELECT * REPLACE (CAST(_commit_version AS BIGINT) AS _commit_version, '  # noqa: S608 (our own view's name)
+        f"SELECT * REPLACE (CAST(_commit_version AS BIGINT) AS _commit_version, "  # noqa: S608 (our own view's name)
         f'CAST(_commit_timestamp AS TIMESTAMPTZ) AS _commit_timestamp) FROM "{view}"'
     )
 
 
-def _bound(session: Session, value: exp.Expression) -> int | str:
+def _bound(session: Session, value: Expr) -> int | str:
     if value.is_string:
         return timestamp(session, value)
     return int(session.rows(exp.select(exp.cast(value.copy(), "BIGINT").as_("value")))[0]["value"])

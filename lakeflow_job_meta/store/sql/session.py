@@ -5,7 +5,6 @@ It lives for one statement, can't reach files or the network, and speaks UTC.
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -15,21 +14,20 @@ from typing import Any, cast
 
 import duckdb
 from arro3.core import Table
-from sqlglot import exp
+from sqlglot import Expr, exp
+from sqlglot.dialects.databricks import Databricks
 from sqlglot.errors import ErrorLevel, UnsupportedError
 
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.store.arrow import to_rows
+from lakeflow_job_meta.store.delta_tables import user
 from lakeflow_job_meta.store.sql.rewrite import as_duckdb
 
 _ZONED = "TIMESTAMP WITH TIME ZONE"
 _MACROS = (
     # Databricks gives NULL for text that isn't JSON; DuckDB raises.
     "lf_json(x, p) AS CASE WHEN json_valid(CAST(x AS VARCHAR)) THEN json_extract_string(CAST(x AS VARCHAR), p) END",
-    # DuckDB rounds where Databricks cuts off.
-    """lf_whole(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') OR typeof(x) LIKE 'DECIMAL%'
-    THEN CAST(trunc(TRY_CAST(CAST(x AS VARCHAR) AS DECIMAL(38, 9))) AS HUGEINT) ELSE TRY_CAST(x AS HUGEINT) END""",
     """substring_index(x, d, n) AS CASE WHEN n > 0 THEN array_to_string(string_split(x, d)[:n], d)
     WHEN n < 0 THEN array_to_string(string_split(x, d)[n:], d) ELSE '' END""",
 )
@@ -70,15 +68,15 @@ class Session:
         """Run DuckDB's own SQL, made here and holding nothing of the user's."""
         return self._guarded(text, {}).fetchall()
 
-    def run(self, tree: exp.Expression, suffix: str = "") -> list[tuple[Any, ...]]:
+    def run(self, tree: Expr, suffix: str = "") -> list[tuple[Any, ...]]:
         """Run a statement that writes to a table of this session."""
         text, used = self._rendered(tree)
         return self._guarded(text + suffix, used).fetchall()
 
-    def rows(self, tree: exp.Expression) -> list[dict[str, Any]]:
+    def rows(self, tree: Expr) -> list[dict[str, Any]]:
         """Run a query, and give its rows as Python values."""
         relation = self._relation(tree)
-        names = _distinct([_shown(name) for name in relation.columns])
+        names = _distinct(list(relation.columns))
         kinds = [str(kind) for kind in relation.types]
         try:
             if any(_ZONED in kind for kind in kinds):
@@ -93,7 +91,15 @@ class Session:
             if "INTERVAL" in kind:
                 raise SqlError(f"column {name} is an interval, which can't be shown", hint="cast it to STRING")
         table = Table.from_arrow(relation).rename_columns([f"c{position}" for position in range(len(names))])
-        return [dict(zip(names, map(_python, row.values()), strict=True)) for row in to_rows(table)]
+        # DuckDB's widest integer, the type of every sum, is a decimal in Arrow.
+        whole = [kind == "HUGEINT" for kind in kinds]
+        return [
+            {
+                name: int(value) if wide and value is not None else _python(value)
+                for name, value, wide in zip(names, row.values(), whole, strict=True)
+            }
+            for row in to_rows(table)
+        ]
 
     def arrow(self, text: str) -> Table:
         """The result of DuckDB's own SQL, as Arrow."""
@@ -102,23 +108,23 @@ class Session:
         except duckdb.Error as problem:
             raise self._explained(problem) from problem
 
-    def arrow_of(self, tree: exp.Expression) -> tuple[Table, list[tuple[str, str]]]:
+    def arrow_of(self, tree: Expr) -> tuple[Table, list[tuple[str, str]]]:
         """A query's result as Arrow, with each column's name and DuckDB type."""
         relation = self._relation(tree)
-        described = [(_shown(name), str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+        described = [(str(name), str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
         try:
             return Table.from_arrow(relation), described
         except duckdb.Error as problem:
             raise self._explained(problem) from problem
 
-    def _relation(self, tree: exp.Expression) -> Any:
+    def _relation(self, tree: Expr) -> Any:
         text, used = self._rendered(tree)
         try:
             return self._connection.sql(text, params=used) if used else self._connection.sql(text)
         except duckdb.Error as problem:
             raise self._explained(problem) from problem
 
-    def _rendered(self, tree: exp.Expression) -> tuple[str, dict[str, Any]]:
+    def _rendered(self, tree: Expr) -> tuple[str, dict[str, Any]]:
         used: dict[str, Any] = {}
         tree = tree.copy()
         for marker in list(tree.find_all(exp.Placeholder)):
@@ -132,7 +138,7 @@ class Session:
             if kind:
                 _ = marker.replace(exp.cast(marker.copy(), kind))
         try:
-            return as_duckdb(tree, _user()).sql("duckdb", unsupported_level=ErrorLevel.RAISE), used
+            return as_duckdb(tree, user()).sql("duckdb", unsupported_level=ErrorLevel.RAISE), used
         except UnsupportedError as problem:
             raise SqlError(f"{problem} (not supported by the embedded store)") from problem
 
@@ -148,13 +154,14 @@ class Session:
         for pattern, code, said in _EXPLANATIONS:
             if found := re.search(pattern, text):
                 name = found[1] if found.lastindex else ""
-                hint = nearest(name, self._known(code)) if name else ""
+                hint = nearest(name, self._known(code)) if code.startswith("UNRESOLVED") else ""
                 return SqlError(f"[{code}] {said.format(*found.groups())}", hint=hint)
         return SqlError(re.sub(r"__(source\d+|target|before)", "the table", text.split("\n", 1)[0]))
 
     def _known(self, code: str) -> Sequence[str]:
         if code == "UNRESOLVED_ROUTINE":
-            return [name.lower() for name in exp.FUNCTION_BY_NAME]
+            names = cast("dict[str, object]", Databricks.Parser.FUNCTIONS)  # pyright: ignore[reportUnknownMemberType] (untyped)
+            return [name.lower() for name in names]
         return sorted(self.columns)
 
 
@@ -164,6 +171,7 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (r'Referenced table "([^"]+)" not found', "UNRESOLVED_COLUMN", "'{0}' is no table or alias of this statement"),
     (r"Function with name \"?([^\" ]+?)\"? does not exist", "UNRESOLVED_ROUTINE", "there is no function '{0}'"),
     (r"NOT NULL constraint failed: \w+\.(.+)", "NOT_NULL_CONSTRAINT_VIOLATION", "column '{0}' is required, but NULL"),
+    (r"Division by zero", "DIVIDE_BY_ZERO", "division by zero"),
     (r"cannot affect the same target row", "DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE",
      "several source rows match one row of the target"),
     (r"[Cc]olumn name/value mismatch.*expected (\d+) columns but (\d+) values", "INSERT_COLUMN_ARITY_MISMATCH",
@@ -172,10 +180,6 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (r'Ambiguous reference to column name "([^"]+)"', "AMBIGUOUS_REFERENCE", "'{0}' may be a column of several tables"),
     (r"No function matches the given name and argument types ([^\n]+)", "DATATYPE_MISMATCH", "no such function: {0}"),
 )  # fmt: skip
-
-
-def _shown(name: str) -> str:
-    return "current_user" if name.startswith("current_user") else name
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -206,10 +210,3 @@ def _bound(value: Any) -> tuple[Any, str]:
                 return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat(), name
             return (value.isoformat() if isinstance(value, date) else value), name
     raise SqlError(f"a parameter can't be a {type(value).__name__}", hint="use text, numbers, booleans, dates or None")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
