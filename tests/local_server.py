@@ -54,7 +54,11 @@ class Site:
         """The real SDK, whatever the environment holds; it gives up soon."""
         return WorkspaceClient(
             config=Config(
-                host=self.server.url, token=token or self.server.token, auth_type="pat", retry_timeout_seconds=5
+                host=self.server.url,
+                token=token or self.server.token,
+                auth_type="pat",
+                retry_timeout_seconds=5,
+                config_file=os.devnull,
             )
         )
 

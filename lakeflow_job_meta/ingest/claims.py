@@ -63,9 +63,10 @@ class Claims:
         return found
 
     def _may_still_declare(self, record: FileRecord) -> bool:
-        """Only files that are loaded together can hold claims against each other: not those of another checkout."""
-        outside = not self.in_scope(record.place) or self.declarations.single
-        return outside and place_of(self.declarations.root, "").startswith(place_of(record.root, ""))
+        """Whether it is a file beside the one loaded, or of the same folder. A file elsewhere, like an export that is
+        loaded to restore rows, or another checkout, just takes them over."""
+        root = self.declarations.root
+        return self.declarations.single and root in (record.root, str(Path(record.place).parent))
 
     def record_changes(
         self, rows: Mapping[RowKey, tuple[DeclaredFile, DeclaredRow]], merged: Merge, prints: Prints, now: datetime

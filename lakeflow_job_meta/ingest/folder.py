@@ -58,7 +58,7 @@ def read_declarations(path: str | Path) -> Declarations:
     if not start.exists():
         raise InputError(f"{path} doesn't exist", hint=f"relative paths start at {Path.cwd()}")
     file = read_declared(start, start.name)
-    return Declarations(str(start.resolve().parent), str(path), (file,), single=True)
+    return Declarations(str(start.parent.resolve()), str(path), (file,), single=True)
 
 
 def content_digest(path: str | Path) -> str:
@@ -122,7 +122,12 @@ def _walk(start: Path, root: Path) -> tuple[list[Path], list[Diagnostic]]:
             elif path.is_dir():
                 (linked if entry.is_symlink() else folders).append(path)
             elif path.suffix in SUFFIXES and path.is_file():
-                files.append(path)
+                if _nameable(entry.name):
+                    files.append(path)
+                else:
+                    findings.append(
+                        Diagnostic(f"a file name that isn't UTF-8: {entry.name!a}", FileLocation(str(folder)))
+                    )
     return sorted(files), findings
 
 
@@ -132,6 +137,14 @@ def _entries(folder: Path, findings: list[Diagnostic]) -> Iterator[os.DirEntry[s
             yield from (each for each in entries if not each.name.startswith("."))
     except OSError as problem:
         findings.append(Diagnostic(f"can't be read: {problem.strerror}", FileLocation(str(folder))))
+
+
+def _nameable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inside(path: Path, root: Path) -> bool:

@@ -71,7 +71,7 @@ class Merge:
 
 def key_of(row: Row) -> RowKey:
     """The key of a row of either table."""
-    return (str(row["module_name"]), str(row.get("source_id") or ""))
+    return (str(row["module_name"] or ""), str(row.get("source_id") or ""))
 
 
 def columns_of(key: RowKey) -> tuple[str, ...]:

@@ -30,7 +30,13 @@ class Tables:
 
     @classmethod
     def read(cls, store: Store, tables: ControlTables) -> Tables:
-        """One snapshot of each; a table that isn't there yet is empty."""
+        """One snapshot of each; a table that isn't there yet is empty.
+
+        Raises:
+            StoreError: the table of this name is no control table.
+        """
+        if store.info(tables.control.name) is not None:
+            tables.require(store)
 
         def snapshot(spec: TableSpec) -> Snapshot:
             return store.read(spec.name) if store.info(spec.name) is not None else NOTHING

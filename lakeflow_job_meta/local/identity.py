@@ -13,6 +13,7 @@ PROCESS_HEADER = "X-Local-Process"
 
 
 def me(call: Call) -> Answer:
+    """The caller as SCIM describes users; a header tells the workspace."""
     user = call.caller.user
     groups = [{"display": "users", "type": "direct", "value": "1000000001"}]
     if call.caller.admin:
@@ -26,6 +27,7 @@ def me(call: Call) -> Answer:
 
 
 def config(call: Call) -> Answer:
+    """Where to log in; needs no token."""
     origin = f"http://{call.headers.get('host', '127.0.0.1')}"
     # Without a token nobody knows which workspace is meant, if each token has its own; clients then ask SCIM Me.
     which = {} if call.options.token_per_workspace else {"workspace_id": str(call.caller.workspace_id)}

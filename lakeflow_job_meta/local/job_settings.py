@@ -30,7 +30,7 @@ def parsed(settings: object, type_name: str = "JobSettings") -> Settings:
         Refusal: 400 MALFORMED_REQUEST.
     """
     for problem in jobs_api.check(settings, type_name):
-        if not problem.unknown_name:
+        if not problem.unknown:
             malformed(f"{dotted(problem.path) or 'request'}: {problem.message}")
     return cast("Settings", jobs_api.known(settings, type_name))
 

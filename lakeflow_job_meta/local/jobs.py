@@ -21,6 +21,7 @@ UNLISTED = frozenset({*LIST_KEYS})
 
 
 def create(call: Call) -> Answer:
+    """Make a job; two of the same name are fine, and a request sent twice makes two, as in the real service."""
     body = call.json()
     acl = permissions.parsed_acl(body.pop("access_control_list", None))
     settings = _checked(call, parsed(body))
@@ -39,6 +40,7 @@ def create(call: Call) -> Answer:
 
 
 def get(call: Call) -> Answer:
+    """A job, a page of its lists at a time."""
     job = _job(call, _id_in(call.query.get("job_id")), READ)
     number = page_number(call.query.get("page_token"))
     head = {
@@ -55,6 +57,7 @@ def get(call: Call) -> Answer:
 
 
 def list_(call: Call) -> Answer:
+    """A page of jobs, newest first, without what is too long for a list."""
     limit, expand = call.number("limit", 20, 1, 100), call.flag("expand_tasks")
     last = int(decode_token(call.query["page_token"])) if call.query.get("page_token") else MAX_ID
     values: list[object] = [call.caller.workspace_id, last]
@@ -79,6 +82,7 @@ def list_(call: Call) -> Answer:
 
 
 def reset(call: Call) -> Answer:
+    """Replace all settings."""
     body = call.json()
     job = _job(call, _id_in(body.get("job_id")), WRITE)
     if body.get("new_settings") is None:
@@ -87,6 +91,7 @@ def reset(call: Call) -> Answer:
 
 
 def update(call: Call) -> Answer:
+    """Change some settings: lists by key, all else whole."""
     body = call.json()
     job = _job(call, _id_in(body.get("job_id")), WRITE)
     remove = cast("list[str]", parsed(body.get("fields_to_remove") or [], "list[str]"))
@@ -99,6 +104,7 @@ def update(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
+    """Delete a job; its id is never given again."""
     job = _job(call, _id_in(call.json().get("job_id")), MANAGE)
     with call.state.transaction():
         call.state.run("DELETE FROM jobs WHERE seq = ?", job["seq"])
@@ -107,6 +113,7 @@ def delete(call: Call) -> Answer:
 
 
 def not_yet(call: Call) -> Answer:
+    """Runs are a thing of the runner, which this server does not have."""
     raise Refusal(501, "NOT_IMPLEMENTED", f"{call.path}: the embedded workspace doesn't run jobs in this version.")
 
 

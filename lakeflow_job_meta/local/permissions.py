@@ -81,10 +81,12 @@ def grants_of(call: Call, name: str) -> list[Grant]:
 
 
 def get(call: Call) -> Answer:
+    """A job's access control list, with what administrators inherit."""
     return reply(_shown(call, *_object(call, write=False)))
 
 
 def set_(call: Call) -> Answer:
+    """Replace the list; it must name exactly one owner."""
     name, job_id = _object(call, write=True)
     grants = parsed_acl(call.json().get("access_control_list"))
     with call.state.transaction():
@@ -93,6 +95,7 @@ def set_(call: Call) -> Answer:
 
 
 def patch(call: Call) -> Answer:
+    """Add and change entries; a new owner replaces the old one."""
     name, job_id = _object(call, write=True)
     new = parsed_acl(call.json().get("access_control_list"))
     changed = {grant[:2] for grant in new}
@@ -108,6 +111,7 @@ def patch(call: Call) -> Answer:
 
 
 def levels(call: Call) -> Answer:
+    """The levels that a job knows."""
     _object(call, write=False)
     return reply(
         {"permission_levels": [{"permission_level": level, "description": text} for level, text in LEVELS.items()]}

@@ -20,6 +20,7 @@ EDITABLE: dict[str, type] = {
 
 
 def create(call: Call) -> Answer:
+    """Save a query in a folder; its name must be free there."""
     body = call.json()
     query = _fields(body.get("query"))
     if not query.get("display_name"):
@@ -49,10 +50,12 @@ def create(call: Call) -> Answer:
 
 
 def get(call: Call) -> Answer:
+    """A query, also one in the trash."""
     return reply(_query(call))
 
 
 def update(call: Call) -> Answer:
+    """Change the fields that the mask names."""
     body, query = call.json(), _query(call)
     if query["lifecycle_state"] == "TRASHED":
         invalid(f"Query {query['id']} is in the trash.")
@@ -83,12 +86,14 @@ def update(call: Call) -> Answer:
 
 
 def trash(call: Call) -> Answer:
+    """Move a query to the trash; its name is free again."""
     query = _query(call)
     _save(call, query | {"lifecycle_state": "TRASHED", "update_time": _timestamp(call)})
     return reply({})
 
 
 def list_(call: Call) -> Answer:
+    """A page of queries, newest first, without those in the trash."""
     size = call.number("page_size", 20, 1, 1000)
     last = int(decode_token(call.query["page_token"])) if call.query.get("page_token") else MAX_ID
     rows = call.state.all(

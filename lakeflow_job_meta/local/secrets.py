@@ -14,6 +14,7 @@ MAX_BYTES = 128 * 1024
 
 
 def create_scope(call: Call) -> Answer:
+    """Make a scope."""
     name = text_field(call.json(), "scope")
     if not NAME.fullmatch(name):
         invalid(f"Scope name '{name}' must be 1 to 128 letters, digits, '-', '_', '.' and '@'.")
@@ -25,11 +26,13 @@ def create_scope(call: Call) -> Answer:
 
 
 def list_scopes(call: Call) -> Answer:
+    """All scopes."""
     rows = call.state.all("SELECT name FROM scopes WHERE workspace = ? ORDER BY name", call.caller.workspace_id)
     return reply({"scopes": [{"name": row["name"], "backend_type": "DATABRICKS"} for row in rows]} if rows else {})
 
 
 def delete_scope(call: Call) -> Answer:
+    """Delete a scope with its secrets."""
     name = _scope(call, text_field(call.json(), "scope"))
     with call.state.transaction():
         call.state.run("DELETE FROM scopes WHERE workspace = ? AND name = ?", call.caller.workspace_id, name)
@@ -38,6 +41,7 @@ def delete_scope(call: Call) -> Answer:
 
 
 def put(call: Call) -> Answer:
+    """Store a secret, over an older one of the key."""
     body = call.json()
     scope, key = _scope(call, text_field(body, "scope")), text_field(body, "key")
     if not NAME.fullmatch(key):
@@ -58,6 +62,7 @@ def put(call: Call) -> Answer:
 
 
 def list_(call: Call) -> Answer:
+    """The keys of a scope's secrets."""
     rows = call.state.all(
         "SELECT key, updated_at FROM secrets WHERE workspace = ? AND scope = ? ORDER BY key",
         call.caller.workspace_id, _scope(call, call.query.get("scope", "")),
@@ -67,6 +72,7 @@ def list_(call: Call) -> Answer:
 
 
 def get(call: Call) -> Answer:
+    """A secret's value, in base64."""
     scope, key = _scope(call, call.query.get("scope", "")), call.query.get("key", "")
     where = "SELECT value FROM secrets WHERE workspace = ? AND scope = ? AND key = ?"
     row = call.state.one(where, call.caller.workspace_id, scope, key)
@@ -76,6 +82,7 @@ def get(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
+    """Delete a secret."""
     body = call.json()
     scope, key = _scope(call, text_field(body, "scope")), text_field(body, "key")
     where = "DELETE FROM secrets WHERE workspace = ? AND scope = ? AND key = ?"

@@ -17,6 +17,7 @@ DEPTH = 3  # catalog, schema, volume
 
 
 def put_file(call: Call) -> Answer:
+    """Write a file, whole or not at all."""
     target = _target(call)
     relative = target.relative_to(call.options.home / "volumes")
     if len(relative.parts) == DEPTH + 1:
@@ -31,6 +32,7 @@ def put_file(call: Call) -> Answer:
 
 
 def get_file(call: Call) -> Answer:
+    """A file's bytes, or 304 if the caller has them already."""
     target = _existing_file(call)
     headers = _file_headers(target)
     if _unchanged(call, headers):
@@ -39,17 +41,20 @@ def get_file(call: Call) -> Answer:
 
 
 def head_file(call: Call) -> Answer:
+    """A file's size, date and tag."""
     target = _existing_file(call)
     size = {"Content-Length": str(target.stat().st_size)}
     return Answer(b"", content_type=BINARY, headers=_file_headers(target) | size)
 
 
 def delete_file(call: Call) -> Answer:
+    """Delete a file."""
     _existing_file(call).unlink()
     return Answer(b"", 204)
 
 
 def put_directory(call: Call) -> Answer:
+    """Make a folder and those above it."""
     target = _target(call, inside=0)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -59,11 +64,13 @@ def put_directory(call: Call) -> Answer:
 
 
 def head_directory(call: Call) -> Answer:
+    """Whether a folder exists."""
     _existing_directory(call)
     return Answer(b"")
 
 
 def list_directory(call: Call) -> Answer:
+    """A page of what a folder holds, by name."""
     target, size = _existing_directory(call), call.number("page_size", 1000, 1, 1000)
     start = int(decode_token(call.query["page_token"])) if call.query.get("page_token") else 0
     entries = sorted(target.iterdir())
@@ -79,6 +86,7 @@ def list_directory(call: Call) -> Answer:
 
 
 def delete_directory(call: Call) -> Answer:
+    """Delete an empty folder."""
     target = _existing_directory(call)
     try:
         target.rmdir()

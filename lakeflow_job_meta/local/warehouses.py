@@ -8,10 +8,12 @@ LOCAL_WAREHOUSE = "10ca100000000000"
 
 
 def list_(call: Call) -> Answer:
+    """The one warehouse there is."""
     return reply({"warehouses": [_shown(LOCAL_WAREHOUSE)]})
 
 
 def get(call: Call) -> Answer:
+    """A warehouse by id; any exists unless the server is strict."""
     warehouse_id = call.parts["id"]
     if call.options.strict and warehouse_id != LOCAL_WAREHOUSE:
         missing(f"SQL warehouse {warehouse_id} does not exist.")

@@ -23,12 +23,14 @@ RAW = "application/octet-stream"
 
 
 def mkdirs(call: Call) -> Answer:
+    """Make a folder and those above it."""
     with call.state.transaction():
         tree.make_folders(call, tree.key_of(text_field(call.json(), "path")))
     return reply({})
 
 
 def import_(call: Call) -> Answer:
+    """Write a file or notebook from base64 or a form."""
     body, content = _import_request(call)
     path, kind = text_field(body, "path"), text_field(body, "format", required=False) or "SOURCE"
     if kind not in IMPORT_FORMATS:
@@ -43,12 +45,14 @@ def import_(call: Call) -> Answer:
 
 
 def import_file(call: Call) -> Answer:
+    """Write a file from the raw body; without overwrite exactly one of many callers succeeds."""
     path = "/" + call.parts["path"].lstrip("/")
     _write(call, _detected(path, call.body), call.body, overwrite=call.flag("overwrite"), status=409)
     return reply({})
 
 
 def export(call: Call) -> Answer:
+    """Content in base64, or raw with `direct_download`."""
     path = _asked(call)
     node = tree.require(call, path)
     if node["object_type"] == FOLDER:
@@ -60,15 +64,18 @@ def export(call: Call) -> Answer:
 
 
 def read_file(call: Call) -> Answer:
+    """Content, raw."""
     return Answer(tree.require(call, "/" + call.parts["path"].lstrip("/"))["content"], content_type=RAW)
 
 
 def get_status(call: Call) -> Answer:
+    """What lies at a path."""
     path = _asked(call)
     return reply(_shown(tree.require(call, path), path))
 
 
 def list_(call: Call) -> Answer:
+    """What a folder holds, by path."""
     path = _asked(call)
     node = tree.require(call, path)
     if node["object_type"] != FOLDER:
@@ -84,6 +91,7 @@ def list_(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
+    """Delete a file, or a folder with all in it."""
     body = call.json()
     path, recursive = text_field(body, "path"), body.get("recursive") is True
     key, workspace = tree.key_of(path), call.caller.workspace_id

@@ -21,7 +21,6 @@ WORDS = {
     "str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false",
     "list": "a list", "map": "an object", "dict": "an object", "NoneType": "null",
 }  # fmt: skip
-UNKNOWN = "unknown field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +30,8 @@ class Problem:
     path: Path
     message: str
     hint: str = ""
-
-    @property
-    def unknown_name(self) -> bool:
-        """Whether it is about a name that the API doesn't have, which the service itself ignores."""
-        return self.message.startswith(UNKNOWN)
+    unknown: bool = False
+    """Whether it is about a name that the API doesn't have; the service itself ignores such fields."""
 
 
 @cache
@@ -122,7 +118,8 @@ def _check_object(value: object, kind: str, path: Path, problems: list[Problem])
     for key, each in cast("dict[object, object]", value).items():
         expected = names.get(key) if isinstance(key, str) else None
         if expected is None:
-            problems.append(Problem((*path, str(key)), f"{UNKNOWN} '{key}' in {kind}", nearest(str(key), names)))
+            message = f"unknown field '{key}' in {kind}"
+            problems.append(Problem((*path, str(key)), message, nearest(str(key), names), unknown=True))
         elif each is not None:
             # Most values are right; looking here saves a call for each of them.
             scalar = SCALARS.get(expected)

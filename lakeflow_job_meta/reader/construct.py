@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation
 from lakeflow_job_meta.reader.compose import BOOL, FLOAT, INT, MAP, MERGE, NULL, SEQ, STR
-from lakeflow_job_meta.reader.limits import MAX_ALIASES, MAX_WEIGHT
+from lakeflow_job_meta.reader.limits import MAX_ALIASES, MAX_DEPTH, MAX_WEIGHT
 
 _ALLOWED: dict[type[yaml.Node], frozenset[str]] = {
     yaml.ScalarNode: frozenset({STR, INT, FLOAT, BOOL, NULL, MERGE}),
@@ -17,6 +17,9 @@ _ALLOWED: dict[type[yaml.Node], frozenset[str]] = {
     yaml.SequenceNode: frozenset({SEQ}),
 }
 _KIND = {INT: "a number", FLOAT: "a number", BOOL: "a truth value", NULL: "nothing", MAP: "a mapping", SEQ: "a list"}
+
+Built = tuple[Any, int, int]
+"""A value, its weight with all aliases written out, and how many collections deep it is then."""
 
 
 class Construction:
@@ -26,13 +29,17 @@ class Construction:
         self.findings: list[Diagnostic] = []
         self.exploded = False
         self._name = name
-        self._built: dict[int, tuple[Any, int]] = {}
+        self._built: dict[int, Built] = {}
         self._open: set[int] = set()
-        self._aliases = 0
+        self._aliases = self._merged = 0
 
     def value(self, node: yaml.Node) -> Any:
         """The value of a tree's root; every other call is its own recursion."""
-        value, weight = self._build(node)
+        value, weight, depth = self._build(node)
+        if depth > MAX_DEPTH:
+            self.exploded = True
+            self._find(node, f"nested deeper than {MAX_DEPTH} levels, aliases written out", "nest fewer aliases")
+        weight += self._merged
         if weight > MAX_WEIGHT or self._aliases > MAX_ALIASES:
             self.exploded = True
             what = f"{self._aliases} aliases (limit {MAX_ALIASES})"
@@ -41,7 +48,7 @@ class Construction:
             self._find(node, what, "don't nest aliases within aliases")
         return value
 
-    def _build(self, node: yaml.Node) -> tuple[Any, int]:
+    def _build(self, node: yaml.Node) -> Built:
         known = self._built.get(id(node))
         if known is not None:
             self._aliases += 1
@@ -49,11 +56,11 @@ class Construction:
         if id(node) in self._open:
             self.exploded = True
             self._find(node, "an alias inside of what it stands for", "an anchor can't contain itself")
-            return None, 1
+            return None, 1, 0
         if node.tag not in _ALLOWED[type(node)]:
             self._find(node, f"unknown tag {_short(node.tag)}", "only plain values are read: leave the tag out")
         if isinstance(node, yaml.ScalarNode):
-            built = self._scalar(node), 1 + len(node.value) // 100
+            built = self._scalar(node), 1 + len(node.value) // 100, 0
         else:
             self._open.add(id(node))
             built = self._mapping(node) if isinstance(node, yaml.MappingNode) else self._sequence(node)
@@ -85,16 +92,17 @@ class Construction:
             self._find(node, f"'{text}' is neither true nor false")
         return text if tag not in (NULL, BOOL) else None
 
-    def _sequence(self, node: Any) -> tuple[list[Any], int]:
-        weight, values = 1, list[Any]()
+    def _sequence(self, node: Any) -> Built:
+        weight, depth, values = 1, 0, list[Any]()
         for each in node.value:
-            value, more = self._build(each)
+            value, more, deep = self._build(each)
             values.append(value)
             weight += more
-        return values, weight
+            depth = max(depth, deep)
+        return values, weight, depth + 1
 
-    def _mapping(self, node: yaml.MappingNode) -> tuple[dict[str, Any], int]:
-        weight, values = 1, dict[str, Any]()
+    def _mapping(self, node: yaml.MappingNode) -> Built:
+        weight, depth, values = 1, 0, dict[str, Any]()
         merges: list[yaml.Node] = []
         first: dict[str, yaml.Node] = {}
         for key_node, value_node in node.value:
@@ -109,12 +117,15 @@ class Construction:
             if key_node.tag == MERGE:
                 merges.append(value_node)
                 continue
-            value, more = self._build(value_node)
+            value, more, deep = self._build(value_node)
             weight += more + 1
+            if deep > depth:
+                depth = deep
             values[key] = value
         for merged in merges:
-            weight += self._merge(merged, values)
-        return values, weight
+            more, deep = self._merge(merged, values)
+            weight, depth = weight + more, max(depth, deep - 1)
+        return values, weight, depth + 1
 
     def _key(self, node: yaml.Node) -> str | None:
         if isinstance(node, yaml.ScalarNode) and node.tag in (STR, MERGE):
@@ -127,18 +138,20 @@ class Construction:
             self._find(node, f"unknown tag {_short(node.tag)}", "only plain values are read: leave the tag out")
         return None
 
-    def _merge(self, node: yaml.Node, into: dict[str, Any]) -> int:
+    def _merge(self, node: yaml.Node, into: dict[str, Any]) -> tuple[int, int]:
         """`<<`: keys of the mapping itself win, then those of mappings named earlier."""
-        weight = 0
+        weight = depth = 0
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            value, more = self._build(each)
+            value, more, deep = self._build(each)
             if not isinstance(each, yaml.MappingNode):
                 self._find(each, "'<<' expects a mapping, or a list of mappings", "give it an alias: <<: *name")
                 continue
-            weight += more
-            for key, inherited in value.items():
-                into.setdefault(key, inherited)
-        return weight
+            weight, depth = weight + more, max(depth, deep)
+            inherited = cast("dict[str, Any]", value or {})
+            self._merged += len(inherited)
+            for key in inherited if self._merged <= MAX_WEIGHT else ():
+                into.setdefault(key, inherited[key])
+        return weight, depth
 
     def _find(self, node: yaml.Node, message: str, hint: str = "") -> None:
         mark = node.start_mark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -139,6 +140,11 @@ def test_the_digest_of_a_folder_changes_with_names_and_contents_only(tmp_path: P
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "b.yml").touch()
     assert content_digest(tmp_path) == digests[-1]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.yml")).write_text("")
+    assert "a file name that isn't UTF-8: '\\udcff.yml'" in str(read_declarations(tmp_path).findings[0])
 
 
 def test_links_out_of_the_folder_are_refused_and_links_within_are_followed_once(tmp_path: Path) -> None:

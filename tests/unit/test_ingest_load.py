@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.errors import ConflictError, InputError, UsageError
+from lakeflow_job_meta.errors import ConflictError, InputError, StoreError, UsageError
 from lakeflow_job_meta.ingest.load import load, load_folder
 from lakeflow_job_meta.ingest.report import ChangedRow, LoadReport
 from lakeflow_job_meta.model.table import Changes, Snapshot, TableName, TableSpec
@@ -281,6 +281,20 @@ def test_a_source_that_another_file_still_declares_is_an_error(store: DeltaStore
     assert [row.key for row in load(store, TABLES, second, now=LATER).changed] == [("m", "s")]
 
 
+def test_an_export_elsewhere_takes_rows_over_and_the_folder_takes_them_back(store: DeltaStore, folder: Path) -> None:
+    write(folder / "a.yml", module("m", "s"), module("n", "t"))
+    load(store, TABLES, folder, now=NOW)
+    backup = write(folder.parent / "backup.yml", module("m", "s"), module("n", "t"))
+    assert not load(store, TABLES, backup, now=LATER, on_conflict="fail").wrote
+    assert {row["path"] for row in store.read(TABLES.files.name).rows} == {"backup.yml"}
+    write(folder / "a.yml", module("m", "s"))
+    assert not load(store, TABLES, folder, now=LATER, on_conflict="fail", deactivate_missing=True).wrote
+    assert {(row["path"], row["source_id"]) for row in store.read(TABLES.files.name).rows} == {
+        ("a.yml", "s"),
+        ("backup.yml", "t"),
+    }
+
+
 def test_module_settings_that_a_file_drops_fall_back_to_none(store: DeltaStore, folder: Path) -> None:
     path = write(folder / "a.yml", module("m", "s", settings="{timeout_seconds: 5}"))
     load(store, TABLES, path, now=NOW)
@@ -339,6 +353,19 @@ def test_a_crash_before_the_records_is_healed_by_loading_again(store: DeltaStore
     assert not healed.wrote
     edit(store, "s", execution_order=1)
     assert [row.key for row in load(store, TABLES, path, now=LATER).overwritten] == [("m", "s")]
+
+
+def test_a_table_that_is_no_control_table_is_refused(store: DeltaStore, folder: Path) -> None:
+    store.sql("CREATE TABLE main.etl.control (id INT)")
+    with pytest.raises(StoreError, match="is no control table: it lacks source_id"):
+        load(store, TABLES, write(folder / "a.yml", module("m", "s")), now=NOW)
+
+
+def test_rows_without_names_are_nobody_s(store: DeltaStore, folder: Path) -> None:
+    path = write(folder / "a.yml", module("None", "s", settings="{timeout_seconds: 5}"))
+    load(store, TABLES, path, now=NOW)
+    store.append(TABLES.modules, [{"module_name": "", "job_config": "{}"}])
+    assert not load(store, TABLES, path, now=LATER).wrote
 
 
 def test_an_unknown_on_conflict_and_a_naive_time_are_usage_errors(store: DeltaStore, folder: Path) -> None:

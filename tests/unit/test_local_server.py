@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databricks.sdk.errors import TooManyRequests
 
 from lakeflow_job_meta.errors import WorkspaceError
 from lakeflow_job_meta.workspace.launcher import ensure_local, find_local, stop_local
@@ -211,7 +210,6 @@ def test_a_throttle_says_when_to_come_back_and_the_sdk_obeys(site: Site) -> None
     site.fault(path="jobs/list", status=429, error_code="REQUEST_LIMIT_EXCEEDED", headers={"Retry-After": "9"})
     answer = site.call("GET", LIST)
     assert answer.status == 429 and answer.headers["retry-after"] == "9"
-    assert TooManyRequests.__name__ == "TooManyRequests"
 
 
 def test_a_delay_holds_up_only_its_own_call(site: Site) -> None:

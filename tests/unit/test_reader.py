@@ -120,6 +120,22 @@ def test_aliases_that_explode_are_refused() -> None:
     assert "aliases that write out to" in str(reading.diagnostics[0])
 
 
+@pytest.mark.parametrize("uses", ["<<: *a", "<<: [*a, *a, *a]"])
+def test_merge_keys_that_explode_are_refused(uses: str) -> None:
+    keys = ", ".join(f"k{n}: 1" for n in range(2000))
+    text = f"a: &a {{{keys}}}\n" + "".join(f"b{n}: {{{uses}}}\n" for n in range(1000))
+    assert "aliases that write out to" in findings(text)[0]
+
+
+def test_aliases_that_nest_too_deep_are_refused() -> None:
+    chain = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 5000))]
+    reading = read_text("\n".join(chain), "f.yml")
+    assert reading.document is None
+    assert "nested deeper than 64 levels, aliases written out" in str(reading.diagnostics[0])
+    merged = ["a0: &a0 {k: x}", *(f"a{n}: &a{n} {{<<: *a{n - 1}}}" for n in range(1, 100))]
+    assert findings("\n".join(merged)) == []
+
+
 def test_merge_keys_give_way_to_a_mapping_s_own_keys() -> None:
     read = document("x: &x {a: 1, b: 2}\ny: &y {b: 9, c: 3}\nz:\n  b: 5\n  <<: [*x, *y]\n")
     assert read.value["z"] == {"b": 5, "a": 1, "c": 3}
