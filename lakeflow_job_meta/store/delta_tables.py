@@ -162,7 +162,8 @@ _RACES = ("Failed to commit transaction: 0", "concurrent", "already exists: ", "
 
 
 def _translated(name: TableName, problem: DeltaError) -> Exception:
-    text = str(problem)
+    # Some messages end in a native backtrace.
+    text = str(problem).split("\n   0: ", 1)[0].strip()
     if "features required" in text or "nsupported" in text:
         return StoreError(
             f"{name}: the embedded store can't work with this table: {text}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -26,6 +28,7 @@ FIELDS = [
     {"name": "at", "type": "TIMESTAMP", "default": "current_timestamp()"},
 ]
 SPEC = TableSpec.from_json(NAME, {"fields": FIELDS, "key": ["id"], "description": "a table", "schema_version": 3})
+FEATURES = ["allowColumnDefaults", "changeDataFeed"]
 ODD = ["it's", "a\\b", 'say "x"', "two\nlines", "😀", "; -- no", "", " ", "{...}", "%s :p ?"]
 
 
@@ -57,7 +60,7 @@ def output_of(process: subprocess.Popen[str]) -> str:
     return out.strip()
 
 
-def set_n(name: str, n: int):
+def set_n(name: str, n: int) -> Callable[[Snapshot], Changes]:
     return lambda _: Changes(upserts=({"id": name, "n": n},))
 
 
@@ -334,7 +337,7 @@ def doubled(store: DeltaStore) -> None:
 @pytest.mark.parametrize(
     "happening", [restored, updated_without_a_change, cleaned, with_the_feed_off_for_a_while, doubled]
 )
-def test_what_the_feed_cannot_tell_is_none(store: DeltaStore, happening) -> None:
+def test_what_the_feed_cannot_tell_is_none(store: DeltaStore, happening: Callable[[DeltaStore], None]) -> None:
     store.append(SPEC, [{"id": "a", "n": 1}, {"id": "b", "n": 2}])
     store.transact(SPEC, set_n("a", 2))
     happening(store)
@@ -356,16 +359,10 @@ def test_history_tells_who_did_what(store: DeltaStore) -> None:
 
 def test_a_table_with_a_feature_that_delta_rs_lacks_is_refused_with_the_features_name(store: DeltaStore) -> None:
     log = folder(store.home) / "_delta_log" / "00000000000000000000.json"
-    text = log.read_text().replace('"writerFeatures":["', '"writerFeatures":["allowColumnDefaults","')
-    if "allowColumnDefaults" not in text:
-        start = text.index('{"protocol"')
-        end = text.index("\n", start) if "\n" in text[start:] else len(text)
-        protocol = (
-            '{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":[],'
-            '"writerFeatures":["allowColumnDefaults","changeDataFeed"]}}'
-        )
-        text = text[:start] + protocol + text[end:]
-    log.write_text(text)
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": [], "writerFeatures": FEATURES}
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    actions = [{"protocol": protocol} if "protocol" in each else each for each in actions]
+    log.write_text("\n".join(json.dumps(each) for each in actions))
     with pytest.raises(StoreError, match=r"(?i)allowColumnDefaults"):
         DeltaStore(store.home).append(SPEC, [{"id": "a"}])
 

@@ -220,7 +220,8 @@ def _difference(work: _Work) -> tuple[Table, dict[str, str]]:
         # The texts hold only quoted names of the table's own columns.
         f"CREATE TEMP TABLE __changed AS SELECT {before}, {after}, 'update' AS {ACTION} FROM {BEFORE} b "  # noqa: S608
         f"JOIN {TARGET} t USING ({ROW}) WHERE {differs} UNION ALL BY NAME "
-        f"SELECT {before}, {nothing}, 'delete' AS {ACTION} FROM {BEFORE} b WHERE NOT EXISTS (SELECT 1 FROM {TARGET} t WHERE t.{ROW} = b.{ROW})"
+        f"SELECT {before}, {nothing}, 'delete' AS {ACTION} FROM {BEFORE} b "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {TARGET} t WHERE t.{ROW} = b.{ROW})"
     )
     olds = ", ".join(f"o{position}" for position in range(len(names)))
     same = " AND ".join(f"b.{name} IS NOT DISTINCT FROM c.o{position}" for position, name in enumerate(names))
