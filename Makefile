@@ -35,7 +35,7 @@ check: $(VENV)/.dev  ## style, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
-	@$(BIN)/basedpyright
+	@$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.base  ## measure: requests, CPU, memory, commits
 	@$(BIN)/python -m benchmarks

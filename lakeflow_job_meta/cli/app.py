@@ -6,6 +6,7 @@ import logging
 import sys
 
 import typer
+import typer.exceptions
 
 from lakeflow_job_meta.cli import apply, changes, export, init, load, local, monitor, plan, sql, status, validate
 from lakeflow_job_meta.errors import LakeflowJobMetaError
@@ -50,16 +51,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
-    import click
-
     try:
         code = app(arguments, prog_name="ljm", standalone_mode=False)
     except LakeflowJobMetaError as error:
         return _failed(error, arguments)
-    except click.ClickException as error:
-        error.show(file=sys.stderr)
+    except typer.exceptions.TyperException as error:
+        print(f"error: {error.format_message()}\n  hint: `ljm --help`, `ljm COMMAND --help`", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except typer.Abort:
+        print("aborted, nothing was done", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:

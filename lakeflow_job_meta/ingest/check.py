@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lakeflow_job_meta.compile import CompileOptions, compile_modules
 from lakeflow_job_meta.control.files import RowKey
-from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity
+from lakeflow_job_meta.diagnostics import Diagnostic, Path, RowLocation, Severity
 from lakeflow_job_meta.ingest.declared import DeclaredRow
 from lakeflow_job_meta.model.control import Module, Source
 from lakeflow_job_meta.model.table import Row
@@ -22,10 +22,12 @@ ABOUT_KEYS = ("unknown key", "unknown field")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding and the module that it concerns."""
+    """A finding and the row that it concerns, with the place in that row as far as the compiler tells it."""
 
     module: str
     diagnostic: Diagnostic
+    source: str = ""
+    path: Path = ()
 
 
 def compile_findings(
@@ -37,7 +39,7 @@ def compile_findings(
         [Source.from_row(row) for row in sources], [Module.from_row(row) for row in modules], options
     )
     return [
-        Finding(each.location.module, _placed(each, each.location, declared))
+        Finding(each.location.module, _placed(each, each.location, declared), each.location.source, each.location.path)
         for each in compiled.diagnostics
         if isinstance(each.location, RowLocation)
     ]

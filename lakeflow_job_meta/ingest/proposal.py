@@ -89,6 +89,8 @@ def propose(declarations: Declarations, tables: Tables, intent: Intent) -> Propo
     for file in declarations.files:
         for each in (*file.findings, *disputed.get(file.name, ())):
             working.add(file, each)
+    for file, each in _beyond_shape(claims, working.waiting, tables, intent):
+        working.add(file, each)
     while True:
         files = tuple(file for file in declarations.files if file.name not in working.waiting)
         complete = not errors_in(working.found)
@@ -102,6 +104,29 @@ def propose(declarations: Declarations, tables: Tables, intent: Intent) -> Propo
         if not errors or (not complete and len(files) + len(working.waiting) == len(declarations.files)):
             found = _in_order([*working.found, *(each.diagnostic for each in findings)])
             return replace(proposal, diagnostics=found, waiting=frozenset(working.waiting))
+
+
+def _beyond_shape(
+    claims: Claims, bad: set[str], tables: Tables, intent: Intent
+) -> list[tuple[DeclaredFile, Diagnostic]]:
+    """What the compiler says of files whose shape is wrong already, so that all is told at once.
+
+    Left out is what may only follow from the wrong shape: where a value was lost, and what a lost source is needed for.
+    """
+    files = claims.declarations.files
+    if not bad:
+        return []
+    told = {each.location for file in files for each in file.findings}
+    owners = {row.key: (file, row) for file in files for row in file.rows}
+    found: list[tuple[DeclaredFile, Diagnostic]] = []
+    for each in _findings(_decide(claims, files, tables, intent, complete=False), tables, intent):
+        file, row = owners.get((each.module, each.source), (None, None))
+        if file is None or row is None or file.name not in bad or each.diagnostic.severity is Severity.WARNING:
+            continue
+        where = each.diagnostic.location
+        if where not in told and where != row.place.at() and each.path[:1] != ("depends_on",):
+            found.append((file, each.diagnostic))
+    return found
 
 
 def _decide(

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,13 +31,29 @@ KEEP_ALIVE_SECONDS = 3600
 MAX_LOG_BYTES = 5 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder that the server's files lie in, and its lock on it."""
+
+    folder: Path
+    lock: IO[str]
+
+    @property
+    def ours(self) -> bool:
+        """Whether the folder is still the one we locked, not deleted or made anew meanwhile."""
+        try:
+            return os.path.samestat((self.folder / "server.lock").stat(), os.fstat(self.lock.fileno()))
+        except FileNotFoundError:
+            return False
+
+
 class Server(uvicorn.Server):
     """Stops by itself when nobody has asked anything for a while and no client lives."""
 
-    def __init__(self, config: uvicorn.Config, application: Application, folder: Path, idle_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, place: Place, idle_seconds: float) -> None:
         super().__init__(config)
         self._application = application
-        self._folder = folder
+        self._place = place
         self._idle_seconds = idle_seconds
         self._clients: IO[str] | None = None
 
@@ -47,27 +64,33 @@ class Server(uvicorn.Server):
 
     async def watch(self) -> None:
         """Look now and then whether anybody still needs the server."""
-        pause = min(1.0, self._idle_seconds / 4)
+        pause = min(1.0, self._idle_seconds / 4) if self._idle_seconds else 1.0
         while not self.should_exit:
             await asyncio.sleep(pause)
-            idle = time.monotonic() - self._application.last_request
-            if idle <= self._idle_seconds or self._application.active:
-                continue
-            # Every client holds this lock for its life. Kept to the end, it makes one that comes just now wait until
-            # we are gone, and start another.
-            self._clients = _locked(self._folder / "clients.lock")
-            if self._clients is not None:
-                LOG.info("idle for %.0f s: stopping", idle)
+            if not self._place.ours:
+                LOG.info("the home folder is gone: stopping")
                 self.should_exit = True
+            elif self._idle_seconds and not self._application.active:
+                self._stop_if_idle()
+
+    def _stop_if_idle(self) -> None:
+        idle = time.monotonic() - self._application.last_request
+        if idle <= self._idle_seconds:
+            return
+        # Every client holds this lock for its life. Kept to the end, it makes one that comes just now wait until we
+        # are gone, and start another.
+        self._clients = _locked(self._place.folder / "clients.lock")
+        if self._clients is not None:
+            LOG.info("idle for %.0f s: stopping", idle)
+            self.should_exit = True
 
     async def run_until_done(self, listener: socket.socket) -> None:
         """Serve on the socket until a signal or idleness."""
-        watcher = asyncio.create_task(self.watch()) if self._idle_seconds > 0 else None
+        watcher = asyncio.create_task(self.watch())
         try:
             await self.serve(sockets=[listener])
         finally:
-            if watcher is not None:
-                watcher.cancel()
+            watcher.cancel()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with lock:
         _log_to(folder / "server.log", foreground=foreground)
-        return _serve(options, folder, port, idle_seconds, foreground=foreground)
+        return _serve(options, Place(folder, lock), port, idle_seconds, foreground=foreground)
 
 
 def read_token(folder: Path) -> str:
@@ -99,27 +122,28 @@ def read_token(folder: Path) -> str:
     return path.read_text().strip()
 
 
-def _serve(options: Options, folder: Path, port: int, idle_seconds: float, *, foreground: bool) -> int:
-    discovery = folder / "server.json"
+def _serve(options: Options, place: Place, port: int, idle_seconds: float, *, foreground: bool) -> int:
+    folder = place.folder
     listener = _listen(port, _known(folder).get("port", 0))
     used = int(listener.getsockname()[1])
     state = State(folder / "workspace.db")
     application = Application(state, options, read_token(folder))
-    server = Server(_config(application), application, folder, idle_seconds)
+    server = Server(_config(application), application, place, idle_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Before anybody can know the process, and for the time after uvicorn, which raises the signal once more.
         signal.signal(number, server.stop)
     url = f"http://127.0.0.1:{used}"
     # The port stays known when the server is gone, so that the next one's address is the same.
     _write_whole(folder / "port", str(used))
-    _write_whole(discovery, _description(url, used, application.workspace_id))
+    _write_whole(folder / "server.json", _description(url, used, application.workspace_id))
     LOG.info("serving %s at %s", options.home, url)
     if foreground:
         _say(f"Serving the embedded workspace of {options.home} at {url}")
     try:
         asyncio.run(server.run_until_done(listener))
     finally:
-        discovery.unlink(missing_ok=True)
+        if place.ours:
+            (folder / "server.json").unlink(missing_ok=True)
         state.close()
         LOG.info("stopped")
     return 0

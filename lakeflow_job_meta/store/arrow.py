@@ -10,8 +10,15 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from typing import Any, cast
 
-from arro3.core import Array, ChunkedArray, DataType, Field, Schema, Table
-from arro3.core import list_array  # pyright: ignore[reportUnknownVariableType] (partly untyped in arro3)
+from arro3.core import (
+    Array,
+    ChunkedArray,
+    DataType,
+    Field,
+    Schema,
+    Table,
+    list_array,  # pyright: ignore[reportUnknownVariableType] (partly untyped in arro3)
+)
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.table import Row

@@ -87,19 +87,12 @@ class DeltaTables:
         """An earlier version, by number or by an ISO timestamp."""
         with self.latest(name) as table:
             newest = table.version()
-        if isinstance(version, int):
-            if not 0 <= version <= newest:
-                raise StoreError(f"{name} has no version {version}", hint=f"its newest version is {newest}")
-            with reported(name):
-                return DeltaTable(str(self.folder(name)), version=version)
+            if isinstance(version, str):
+                version = _version_at(name, table, version)
+        if not 0 <= version <= newest:
+            raise StoreError(f"{name} has no version {version}", hint=f"its newest version is {newest}")
         with reported(name):
-            table = DeltaTable(str(self.folder(name)))
-            table.load_as_version(version)
-            # delta-rs gives the first version for any time before it.
-            made = EPOCH + timedelta(milliseconds=int(table.history(1)[0]["timestamp"]))
-        if made > datetime.fromisoformat(version):
-            raise StoreError(f"{name} did not exist at {version}", hint=f"version {table.version()} is of {made}")
-        return table
+            return DeltaTable(str(self.folder(name)), version=version)
 
     def forget(self, name: TableName) -> None:
         """Close what is open of the table."""
@@ -113,9 +106,7 @@ class DeltaTables:
         if spare is not None:
             table, mark = spare
             # A version's file never changes: another one in its place is another table of the same name.
-            if _mark(log_file(folder, table.version())) == mark:
-                if log_file(folder, table.version() + 1).exists():
-                    table.update_incremental()
+            if _mark(log_file(folder, table.version())) == mark and _advanced(table, folder):
                 return table
         if not (folder / "_delta_log").is_dir():
             raise TableNotFound(f"table {name} does not exist", hint=f"in the embedded store {self.home}")
@@ -172,6 +163,28 @@ def _translated(name: TableName, problem: DeltaError) -> Exception:
     if isinstance(problem, CommitFailedError) and any(each in text for each in _RACES):
         return LostRace(text)
     return StoreError(f"{name}: {text}")
+
+
+def _advanced(table: DeltaTable, folder: Path) -> bool:
+    """Bring an open handle to the newest version; says False where it has to be opened anew."""
+    try:
+        if log_file(folder, table.version() + 1).exists():
+            table.update_incremental()
+    except DeltaError:
+        return False
+    return True
+
+
+def _version_at(name: TableName, table: DeltaTable, moment: str) -> int:
+    # delta-rs's own search gives the first version for any time before it.
+    wanted = datetime.fromisoformat(moment)
+    times = {int(each["version"]): EPOCH + timedelta(milliseconds=int(each["timestamp"])) for each in table.history()}
+    before = [version for version, made in times.items() if made <= wanted]
+    if not before:
+        raise StoreError(
+            f"{name} did not exist at {moment}", hint=f"its oldest known version is of {min(times.values())}"
+        )
+    return max(before)
 
 
 def _mark(path: Path) -> tuple[int, int] | None:

@@ -50,17 +50,13 @@ def ensure_local(home: Path, flags: Sequence[str] = ()) -> LocalServer:
     """
     folder = home.resolve() / "local"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _clients_lock(folder, os.getpid())
-    deadline, started = time.monotonic() + START_SECONDS, None
-    while (server := _running(folder)) is None:
-        if started is None or started.poll() == 0:
-            # Exit 0 means that another process was faster, or that the server it found was just ending.
-            started = _spawn(home.resolve(), folder, flags)
-        elif started.poll() is not None:
-            raise WorkspaceError(f"The embedded workspace did not start (exit {started.returncode}).{_tail(folder)}")
-        if time.monotonic() > deadline:
-            raise WorkspaceError(f"The embedded workspace did not answer in {START_SECONDS:.0f} s.{_tail(folder)}")
-        time.sleep(0.02)
+    _hold_clients_lock(folder)
+    server = _running(folder)
+    if server is None:
+        # Of several processes that come at once, one starts the server and the others wait for it here.
+        with (folder / "launch.lock").open("a") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            server = _running(folder) or _start(home.resolve(), folder, flags)
     return server
 
 
@@ -87,6 +83,21 @@ def stop_local(home: Path) -> bool:
             raise Unreachable(f"The embedded workspace (process {pid}) does not end.")
         time.sleep(0.01)
     return True
+
+
+def _start(home: Path, folder: Path, flags: Sequence[str]) -> LocalServer:
+    deadline = time.monotonic() + START_SECONDS
+    started = _spawn(home, folder, flags)
+    while (server := _running(folder)) is None:
+        if started.poll() == 0:
+            # Another server had the lock: one started by hand, or one that was just ending.
+            started = _spawn(home, folder, flags)
+        elif started.poll() is not None:
+            raise WorkspaceError(f"The embedded workspace did not start (exit {started.returncode}).{_tail(folder)}")
+        if time.monotonic() > deadline:
+            raise WorkspaceError(f"The embedded workspace did not answer in {START_SECONDS:.0f} s.{_tail(folder)}")
+        time.sleep(0.02)
+    return server
 
 
 def _running(folder: Path) -> LocalServer | None:
@@ -160,11 +171,18 @@ def _search_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
+def _hold_clients_lock(folder: Path) -> None:
+    path = folder / "clients.lock"
+    path.touch(mode=0o600)
+    _clients_lock(path, path.stat().st_ino, os.getpid())
+
+
 @cache
-def _clients_lock(folder: Path, pid: int) -> int:
+def _clients_lock(path: Path, inode: int, pid: int) -> int:
     """A handle that tells the server, for as long as this process lives, that a client is there."""
-    del pid  # only part of the cache's key: a forked child needs a lock of its own
-    handle = os.open(folder / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Only parts of the cache's key: a forked child, and a home that was deleted and made anew, need a lock of their own.
+    del inode, pid
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_SH)
     return handle
 

@@ -217,6 +217,29 @@ modules:
     ]
 
 
+def test_what_the_compiler_finds_is_told_together_with_what_is_wrong_in_shape(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("""\
+modules:
+  - module_name: m
+    job_config: {shedule: {}}
+    sources:
+      - source_id: s
+        execution_ordr: 1
+        transformation_config: {task_type: notebook, notebook_path: /n, depends_on: [t]}
+      - sourceid: t
+        transformation_config: {task_type: notebook, notebook_path: /n}
+      - source_id: u
+        transformation_confg: {task_type: notebook}
+""")
+    assert [each.split(" (")[0] for each in found_in(tmp_path)] == [
+        "a.yml:3:18: error: m: unknown field 'shedule' in JobSettings",
+        "a.yml:6:9: error: unknown key 'execution_ordr'",
+        "a.yml:8:9: error: unknown key 'sourceid'",
+        "a.yml:8:9: error: missing key 'source_id'",
+        "a.yml:11:9: error: unknown key 'transformation_confg'",
+    ]
+
+
 def test_a_missing_path_and_a_folder_without_yaml_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere doesn't exist"):
         validate(tmp_path / "nowhere", TABLES, now=NOW)

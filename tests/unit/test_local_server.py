@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import stat
 import subprocess
@@ -98,6 +99,18 @@ def test_the_server_ends_when_idle_but_not_while_a_client_lives(tmp_path: Path) 
     finally:
         client.kill()
         stop_local(tmp_path)
+
+
+def test_the_server_ends_when_its_home_is_deleted_and_leaves_a_new_one_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with running_server(home, "--idle-seconds", "1") as site:
+        old = site.pid
+        shutil.rmtree(home)
+        again = Site(home, ensure_local(home))
+        assert again.pid != old
+        assert until(lambda: not Path(f"/proc/{old}").exists() or "Z" in Path(f"/proc/{old}/stat").read_text().split())
+        assert again.call("GET", LIST).data == {"has_more": False}
+        assert (home / "local" / "server.json").exists()
 
 
 def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:

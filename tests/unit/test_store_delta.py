@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -280,6 +281,19 @@ def test_three_processes_that_count_lose_nothing(store: DeltaStore, tmp_path: Pa
     for each in [in_process(INCREMENTS, str(tmp_path), how) for _ in range(3)]:
         output_of(each)
     assert {row["id"]: row["n"] for row in store.read(NAME).rows} == {"a": 60, "b": 0}
+
+
+def test_threads_that_share_a_store_lose_nothing(store: DeltaStore) -> None:
+    store.append(SPEC, [{"id": "a", "n": 0}])
+
+    def count() -> None:
+        for _ in range(5):
+            store.transact(SPEC, lambda seen: Changes(upserts=({"id": "a", "n": seen.rows[0]["n"] + 1},)))
+
+    with ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(count) for _ in range(3)]:
+            each.result()
+    assert [row["n"] for row in store.read(NAME).rows] == [15]
 
 
 def test_changes_are_net_by_key(store: DeltaStore) -> None:

@@ -30,6 +30,9 @@ class Embedded(Databricks):
             raise AssertionError
 
 
+_SCHEMA_EVOLUTION = ("MERGE", "WITH", "SCHEMA", "EVOLUTION")
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a text: its tokens, and where it starts."""
@@ -96,6 +99,8 @@ def parse(statement: Statement) -> Expr:
     Raises:
         SqlError: it isn't Databricks SQL, or a form that the embedded store doesn't know.
     """
+    if statement.words[:4] == _SCHEMA_EVOLUTION:
+        raise SqlError(f"{statement.where()}: MERGE WITH SCHEMA EVOLUTION isn't supported by the embedded store")
     try:
         trees = Embedded().parser().parse(list(statement.tokens), statement.text)
     except (ParseError, TokenError) as problem:

@@ -91,6 +91,8 @@ def _listed(columns: Sequence[Column], prefix: str = "") -> str:
 
 def _aliased(work: _Work, tree: Expr) -> Expr:
     """The statement with its target replaced by our copy, and all else that it reads put into the session."""
+    if any(column.name.lower() == ROW for column in tree.find_all(exp.Column)):
+        raise SqlError(f"[UNRESOLVED_COLUMN] {work.name} has no column '{ROW}'")
     copy = tree.copy()
     ours = exp.to_table(TARGET)
     ours.set("alias", exp.TableAlias(this=exp.to_identifier(tree.this.alias or work.name.name, quoted=True)))

@@ -17,7 +17,7 @@ def table_name(table: Expr) -> TableName:
     if isinstance(table, exp.Schema):
         table = table.this
     if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
-        raise SqlError(f"'{table.sql('databricks')}' isn't the name of a table")
+        raise SqlError(f"'{table.sql('databricks')}' isn't the name of a table", hint="write catalog.schema.table")
     parts = [part.name for part in table.parts]
     return parse_name(".".join(parts), parts)
 

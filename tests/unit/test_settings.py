@@ -1,0 +1,56 @@
+"""Settings: arguments over environment over the file over defaults, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakeflow_job_meta import InputError, UsageError
+from lakeflow_job_meta.settings import Settings, load_settings
+
+
+def load(folder: Path, file: str = "", environment: dict[str, str] | None = None, **arguments: Any) -> Settings:
+    if file:
+        (folder / "lakeflow.yml").write_text(file)
+    return load_settings(arguments, environment or {}, folder)
+
+
+def test_a_laptop_is_embedded_and_local(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert (settings.store, settings.workspace, settings.home) == ("embedded", "local", Path(".lakeflow"))
+
+
+def test_arguments_win_over_environment_over_file(tmp_path: Path) -> None:
+    file = "control_table: f.f.f\nworkspace: from_file\ncluster_id: c\n"
+    environment = {"LAKEFLOW_CONTROL_TABLE": "e.e.e", "LAKEFLOW_WORKSPACE": "from_env"}
+    settings = load(tmp_path, file, environment, control_table="a.a.a", workspace=None)
+    assert (settings.control_table, settings.workspace, settings.cluster_id) == ("a.a.a", "from_env", "c")
+
+
+def test_stray_databricks_credentials_choose_nothing(tmp_path: Path) -> None:
+    stray = {"DATABRICKS_HOST": "https://prod.example.com", "DATABRICKS_TOKEN": "t"}
+    assert load(tmp_path, environment=stray).workspace == "local"
+
+
+def test_inside_of_databricks_the_workspace_is_that_one(tmp_path: Path) -> None:
+    assert load(tmp_path, environment={"DATABRICKS_RUNTIME_VERSION": "16.4"}).workspace == "databricks"
+
+
+def test_a_home_in_the_file_is_relative_to_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, "home: data/here\n").home == tmp_path / "data" / "here"
+
+
+def test_all_findings_come_at_once_with_their_places(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        load(tmp_path, "controltable: a.b.c\nconcurrency: many\nstore: spark\n")
+    text = str(raised.value)
+    assert "lakeflow.yml:1:1: error: unknown setting 'controltable' (did you mean 'control_table'?)" in text
+    assert "expected 1 to 100, found 'many'" in text
+    assert "unknown store 'spark'" in text
+
+
+def test_a_missing_control_table_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="LAKEFLOW_CONTROL_TABLE"):
+        load(tmp_path).require_control_table()
