@@ -53,7 +53,7 @@ CASES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _manager(home: Path):  # noqa: ANN202 - the import is part of what is measured
+def _manager(home: Path):
     from lakeflow_job_meta.metadata_manager import MetadataManager
     from lakeflow_job_meta.settings import Settings
 

@@ -100,7 +100,11 @@ class JobOrchestrator:
         _check_selection(modules, compiled, recorded)
         if modules is None and not declared.sources:
             _refuse_empty(recorded, self.tables.control.name)
-        wanted = (lambda module: True) if modules is None else set(modules).__contains__
+        selected = None if modules is None else frozenset(modules)
+
+        def wanted(module: str) -> bool:
+            return selected is None or module in selected
+
         desired = {name: job for name, job in compiled.jobs.items() if wanted(name)}
         known = {name: row for name, row in recorded.items() if wanted(name)}
         rules = load_rules()

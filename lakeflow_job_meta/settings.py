@@ -80,7 +80,8 @@ def load_settings(arguments: Mapping[str, Any], environment: Mapping[str, str], 
     _check(values, found)
     if errors_in(found):
         raise InputError("the settings can't be used", diagnostics=found)
-    return Settings(**{**values, "home": Path(values.get("home", ".lakeflow"))})
+    home = Path(values.pop("home", ".lakeflow"))
+    return Settings(home=home, **values)
 
 
 def _from_file(path: Path, found: list[Diagnostic]) -> dict[str, Any]:

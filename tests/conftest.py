@@ -48,7 +48,12 @@ class Project:
 
     def monitor(self, volume_path: str | Path | None = None, **given: Any) -> MetadataMonitor:
         return MetadataMonitor(
-            TABLE, volume_path, store=DeltaStore(self.home), workspace_client=self.client, settings=self.settings, **given
+            TABLE,
+            volume_path,
+            store=DeltaStore(self.home),
+            workspace_client=self.client,
+            settings=self.settings,
+            **given,
         )
 
     def sql(self, text: str) -> list[dict[str, Any]]:
@@ -83,9 +88,7 @@ class Project:
 
     def update_job(self, job_id: int, **settings: Any) -> None:
         """What a person does in the UI."""
-        self.client.api_client.do(
-            "POST", "/api/2.2/jobs/update", body={"job_id": job_id, "new_settings": settings}
-        )
+        self.client.api_client.do("POST", "/api/2.2/jobs/update", body={"job_id": job_id, "new_settings": settings})
 
     def writes(self) -> list[tuple[str, str]]:
         """Requests since the last look that weren't reads."""

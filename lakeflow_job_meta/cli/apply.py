@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,7 +85,7 @@ def _report(plan: Plan, outcomes: Sequence[Outcome], output: options.Output) -> 
 
 
 @contextmanager
-def _interruptible(stopping: threading.Event) -> Iterator[None]:
+def _interruptible(stopping: threading.Event) -> Generator[None]:
     """Ctrl-C and SIGTERM let the calls under way finish; a second Ctrl-C ends at once."""
 
     def on_signal(*_: object) -> None:

@@ -52,7 +52,7 @@ def command(
 
 
 def _template(name: str) -> str:
-    return resources.files(__package__).joinpath("project", name).read_text("utf-8")
+    return resources.files("lakeflow_job_meta.cli").joinpath("project", name).read_text("utf-8")
 
 
 def _write(path: Path, text: str) -> None:

@@ -28,7 +28,8 @@ def command(
         OnConflict, typer.Option("--on-conflict", help="Rows that were edited in the table since a file wrote them.")
     ] = OnConflict.OVERWRITE,
     deactivate_missing: Annotated[
-        bool, typer.Option("--deactivate-missing", help="Deactivate what this folder declared before and no longer does.")
+        bool,
+        typer.Option("--deactivate-missing", help="Deactivate what this folder declared before and no longer does."),
     ] = False,
     control_table: options.ControlTable = None,
     home: options.Home = None,

@@ -23,7 +23,9 @@ def command(
         float, typer.Option("--drift-interval", min=0, help="Seconds between two looks at the workspace.")
     ] = 600,
     jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Update jobs, or only load files.")] = True,
-    max_iterations: Annotated[int | None, typer.Option("--max-iterations", min=1, help="End after so many looks.")] = None,
+    max_iterations: Annotated[
+        int | None, typer.Option("--max-iterations", min=1, help="End after so many looks.")
+    ] = None,
     control_table: options.ControlTable = None,
     home: options.Home = None,
     workspace: options.WorkspaceName = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -87,7 +87,7 @@ def error_json(error: LakeflowJobMetaError) -> dict[str, Any]:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[Outcome], None]]:
+def progress(title: str, total: int) -> Generator[Callable[[Outcome], None]]:
     """Shows outcomes as they come, on stderr: a bar in a terminal, a line each elsewhere."""
     if not sys.stderr.isatty():
         yield lambda outcome: say(_outcome_line(outcome))

@@ -48,6 +48,12 @@ class Findings:
         return report
 
 
+TYPE_NAMES = {
+    "dict": "a mapping", "list": "a list", "str": "text", "bool": "a boolean", "int": "an integer",
+    "float": "a number", "NoneType": "null",
+}  # fmt: skip
+
+
 class _Doubled(ValueError):
     """A JSON object names one key twice."""
 
@@ -79,8 +85,7 @@ def parse_object(text: str | None, findings: Findings, column: str, source: str 
 
 def type_name(value: object) -> str:
     """What people call the type of a JSON value."""
-    names = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "an integer", float: "a number"}
-    return names.get(type(value), "null" if value is None else type(value).__name__)
+    return TYPE_NAMES.get(type(value).__name__, type(value).__name__)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 from lakeflow_job_meta.compile.findings import Findings, type_name
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.model.control import Source
+from lakeflow_job_meta.model.job import mapping
 
 FIRST_ORDER = 1
 """The execution_order of a source that names none."""
@@ -60,7 +62,7 @@ def dependencies(
     for source in sources:
         by_order.setdefault(order_of(source), []).append(known[source.source_id])
     orders = sorted(by_order)
-    before = {order: by_order[lower] for lower, order in zip(orders, orders[1:], strict=False)}
+    before = {order: by_order[lower] for lower, order in pairwise(orders)}
     result: dict[str, list[dict[str, Any]]] = {}
     for source in sources:
         explicit = configs.get(source.source_id, {}).get("depends_on")
@@ -92,10 +94,10 @@ def _explicit(
     seen: set[str] = set()
     keys = set(known.values())
     for position, entry in enumerate(cast("list[object]", explicit)):
-        api_form = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {"task_key": entry}
+        api_form: Mapping[str, Any] = mapping(cast("object", entry)) or {"task_key": entry}
         name = api_form.get("task_key")
         if not isinstance(name, str):
-            report(f"expected a source_id, or {{task_key: …}}, found {type_name(entry)}", (position,))
+            report(f"expected a source_id, or {{task_key: …}}, found {type_name(cast('object', entry))}", (position,))
             continue
         if unknown := set(api_form) - {"task_key", "outcome"}:
             report(f"unknown key '{min(unknown)}'", (position,), hint=nearest(min(unknown), ("task_key", "outcome")))

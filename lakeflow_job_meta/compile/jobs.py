@@ -12,7 +12,7 @@ from lakeflow_job_meta.compile.tasks import TaskContext, build_task
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.model import jobs_api
 from lakeflow_job_meta.model.control import SOURCE_CONFIGS, Module, Source
-from lakeflow_job_meta.model.job import DesiredJob, SavedQuery
+from lakeflow_job_meta.model.job import DesiredJob, SavedQuery, mapping
 
 COMPILER_VERSION = 1
 """Raised whenever equal rows would compile to other settings: it makes every module look again."""
@@ -76,7 +76,7 @@ def _compile_module(
     module = settings[0] if settings else Module(name)
     active = sorted((row for row in rows if row.active), key=lambda row: (graph.order_of(row), row.source_id))
     if not module.active or not active:
-        # Whatever such a module's config says doesn't matter until it is active again: nothing to check, nothing to set.
+        # Whatever such a module's config says doesn't matter until it is active again.
         return DesiredJob(name, "", active=False)
     config = _job_config(module, findings)
     built = _tasks(rows, active, options, findings)
@@ -85,7 +85,7 @@ def _compile_module(
     job_name = config.get("name", f"{NAME_PREFIX}{name}")
     description = {"description": module.description} if module.description and "description" not in config else {}
     desired = {"name": job_name, **description, **config, "tasks": built.tasks}
-    _check_job(desired, built.tasks, findings)
+    _check_job(desired, {source.source_id: task for source, task in zip(active, built.tasks, strict=True)}, findings)
     return DesiredJob(
         name, str(job_name), True, desired, built.queries, sources=tuple(source.source_id for source in active)
     )
@@ -148,7 +148,7 @@ def _job_config(module: Module, findings: Findings) -> dict[str, Any] | None:
     name = config.get("name")
     if name is not None and (not name.strip() or len(name.encode()) > MAX_NAME_BYTES):
         report(f"expected a name of 1 to {MAX_NAME_BYTES} bytes, found {len(name.encode())}", path=("name",))
-    tags = config.get("tags") or {}
+    tags = mapping(config.get("tags"))
     if len(tags) > MAX_TAGS:
         report(f"found {len(tags)} tags, expected at most {MAX_TAGS}", path=("tags",), hint="one of the 25 is ours")
     firing = [key for key in PAUSABLE if config.get(key) is not None]
@@ -157,24 +157,24 @@ def _job_config(module: Module, findings: Findings) -> dict[str, Any] | None:
     return config
 
 
-def _check_job(settings: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], findings: Findings) -> None:
+def _check_job(settings: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], findings: Findings) -> None:
     """What only the whole job tells: tasks that refer to the job's own clusters, environments and git source."""
     if len(tasks) > MAX_TASKS:
         findings.add(f"found {len(tasks)} active sources, expected at most {MAX_TASKS}", column="source_id")
     clusters = {each.get("job_cluster_key") for each in settings.get("job_clusters") or ()}
     environments = {each.get("environment_key") for each in settings.get("environments") or ()}
-    for task in tasks:
+    for source, task in tasks.items():
         for key, known in (("job_cluster_key", clusters), ("environment_key", environments)):
             if key in task and task[key] not in known:
                 findings.add(
                     f"task '{task['task_key']}' names {key} '{task[key]}', which job_config doesn't declare",
-                    source=str(task["task_key"]), column="transformation_config", path=(key,),
+                    source=source, column="transformation_config", path=(key,),
                 )  # fmt: skip
-        git = ((task.get("sql_task") or {}).get("file") or {}).get("source") == "GIT"
+        git = mapping(mapping(task.get("sql_task")).get("file")).get("source") == "GIT"
         if git and not settings.get("git_source"):
             findings.add(
                 f"task '{task['task_key']}' takes its file from GIT, but job_config has no git_source",
-                source=str(task["task_key"]), column="transformation_config", path=("sql_task", "file_source"),
+                source=source, column="transformation_config", path=("sql_task", "file_source"),
             )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ OWNER_PROPERTY = "lakeflow_job_meta.owner"
 
 @cache
 def _schema(kind: str) -> dict[str, Any]:
-    return json.loads((resources.files(__package__) / "schemas" / f"{kind}.json").read_text("utf-8"))
+    return json.loads((resources.files("lakeflow_job_meta.control") / "schemas" / f"{kind}.json").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)

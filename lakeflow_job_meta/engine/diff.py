@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from lakeflow_job_meta.engine.rules import FieldRule, Rules, Shape, in_union
-from lakeflow_job_meta.model.job import Settings, canonical
+from lakeflow_job_meta.model.job import Settings, canonical, mapping
 from lakeflow_job_meta.model.plan import MISSING, FieldChange
 
 
@@ -49,7 +49,7 @@ def _union(left: Any, right: Any, shape: Shape, rules: Rules) -> Any:
         old, new = _by_key(left, rule), _by_key(right, rule)
         keys = (*old, *(key for key in new if key not in old))
         return [_union(old.get(key, MISSING), new.get(key, MISSING), (*shape, "*"), rules) for key in keys]
-    return right if left is MISSING else left
+    return cast("Any", right if left is MISSING else left)
 
 
 def _merge(desired: Any, recorded: Any, observed: Any, shape: Shape, rules: Rules) -> Any:
@@ -58,15 +58,15 @@ def _merge(desired: Any, recorded: Any, observed: Any, shape: Shape, rules: Rule
         return _merge_dropped(recorded, observed, shape, rule, rules)
     if isinstance(desired, Mapping):
         fields = cast("Settings", desired)
-        merged = _merge_map(fields, _map(recorded), _map(observed), shape, rules)
+        merged = _merge_map(fields, mapping(recorded), mapping(observed), shape, rules)
         # The server leaves empty maps out, unless being there is what they say (`continuous: {}`).
         return merged if merged or observed is not MISSING or rule.union_choice else MISSING
     if isinstance(desired, list) and rule.list_key is not None:
         return _merge_list(cast("list[Any]", desired), recorded, observed, shape, rules)
     if observed is MISSING:
         empty = desired == [] or (rule.has_default and desired == rule.default)
-        return MISSING if empty else desired
-    return observed if _equal(desired, observed, rule) else desired
+        return MISSING if empty else cast("Any", desired)
+    return observed if _equal(desired, observed, rule) else cast("Any", desired)
 
 
 def _merge_dropped(recorded: Any, observed: Any, shape: Shape, rule: FieldRule, rules: Rules) -> Any:
@@ -75,7 +75,7 @@ def _merge_dropped(recorded: Any, observed: Any, shape: Shape, rule: FieldRule, 
     if recorded is MISSING or recorded is None or rule.irremovable:
         return observed
     if rule.shared_map:
-        merged = _merge_map({}, _map(recorded), _map(observed), shape, rules)
+        merged = _merge_map({}, mapping(recorded), mapping(observed), shape, rules)
         return merged or MISSING
     if rule.list_key is not None and not rule.exclusive and isinstance(recorded, list):
         return _merge_list([], recorded, observed, shape, rules) or MISSING
@@ -84,7 +84,10 @@ def _merge_dropped(recorded: Any, observed: Any, shape: Shape, rule: FieldRule, 
 
 def _merge_map(desired: Settings, recorded: Settings, observed: Settings, shape: Shape, rules: Rules) -> dict[str, Any]:
     chosen = [
-        (union, name) for union in rules.at(shape).unions for name in desired if in_union(name, union) and desired[name] is not None
+        (union, name)
+        for union in rules.at(shape).unions
+        for name in desired
+        if in_union(name, union) and desired[name] is not None
     ]
     merged: dict[str, Any] = {}
     for name in (*observed, *(name for name in desired if name not in observed)):
@@ -124,10 +127,6 @@ def entry_key(entry: Any, rule: FieldRule) -> str:
     return entry if isinstance(entry, str) else canonical(entry)
 
 
-def _map(value: Any) -> Settings:
-    return cast("Settings", value) if isinstance(value, Mapping) else {}
-
-
 def _equal(desired: Any, observed: Any, rule: FieldRule) -> bool:
     if desired == observed:
         return type(desired) is type(observed) or not isinstance(desired, bool | str)
@@ -142,7 +141,8 @@ def _changes(before: Any, after: Any, path: str, shape: Shape, rules: Rules) -> 
     rule = rules.at(shape)
     if rule.list_key is not None:
         # A whole list that comes or goes is told entry by entry too.
-        before, after = ([] if each is MISSING else each for each in (before, after))
+        before = cast("Any", [] if before is MISSING else before)
+        after = cast("Any", [] if after is MISSING else after)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         old, new = cast("Settings", before), cast("Settings", after)
         for name in (*old, *(name for name in new if name not in old)):

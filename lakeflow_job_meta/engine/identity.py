@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lakeflow_job_meta.model.job import mapping
+
 TAG = "lakeflow_job_meta"
 
 
@@ -44,4 +46,4 @@ def module_hash(module: str) -> str:
 
 def tagged(settings: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
     """The settings with our tag."""
-    return {**settings, "tags": {**(settings.get("tags") or {}), TAG: identity.tag}}
+    return {**settings, "tags": {**mapping(settings.get("tags")), TAG: identity.tag}}

@@ -9,7 +9,7 @@ from lakeflow_job_meta.engine.identity import Identity
 from lakeflow_job_meta.engine.ports import Jobs, Queries
 from lakeflow_job_meta.engine.rules import Rules
 from lakeflow_job_meta.errors import Denied, NotFound
-from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, RecordedJob
+from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, RecordedJob, mapping
 
 GET_AT_MOST = 20
 """Up to that many modules are looked at one by one; a list costs a request for each 100 jobs of the workspace."""
@@ -85,7 +85,7 @@ def _left_out(job: ObservedJob, desired: DesiredJob | None, recorded: RecordedJo
     """Whether the list left out something that is ours."""
     if not job.complete:
         return True
-    owned = (desired.settings if desired else {}).keys() | recorded.settings.keys()
+    owned = mapping(desired and desired.settings).keys() | recorded.settings.keys()
     return any(name in owned and name not in job.settings for name in rules.not_in_lists)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from lakeflow_job_meta.model.job import Settings
+from lakeflow_job_meta.model.job import Settings, mapping
 
 FIRES = ("schedule", "trigger", "continuous")
 PAUSED, UNPAUSED = "PAUSED", "UNPAUSED"
@@ -31,7 +30,7 @@ def with_pause(settings: Settings, status: str) -> dict[str, Any]:
 def carry_pause(merged: Settings, observed: Settings, desired: Settings) -> dict[str, Any]:
     """An operator's pause survives a change of what fires the job, unless the metadata says otherwise."""
     kind, before = fired_by(merged), fired_by(observed)
-    says: Mapping[str, Any] = desired.get(kind) or {} if kind else {}
+    says = mapping(desired.get(kind or ""))
     if kind is None or kind == before or "pause_status" in says or not is_paused(observed):
         return dict(merged)
     return with_pause(merged, PAUSED)

@@ -11,7 +11,7 @@ from lakeflow_job_meta.engine.identity import TAG, Identity, module_hash, tagged
 from lakeflow_job_meta.engine.observe import Observation
 from lakeflow_job_meta.engine.pausing import PAUSED, UNPAUSED, carry_pause, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.rules import Rules
-from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, RecordedJob, Settings
+from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, RecordedJob, Settings, mapping
 from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange
 
 PAUSED_BY_US = "paused"
@@ -63,9 +63,8 @@ def plan_module(module: str, world: World) -> Action:
 
 def desired_settings(desired: DesiredJob, recorded: RecordedJob | None, identity: Identity | None) -> dict[str, Any]:
     """The desired settings with our tag, and with the ids of those saved queries that exist."""
-    queries = recorded.queries if recorded else {}
-    tasks = [_with_query(task, {source: query.query_id for source, query in queries.items()})
-             for task in desired.settings.get("tasks", ())]  # fmt: skip
+    ids = {source: query.query_id for source, query in recorded.queries.items()} if recorded else {}
+    tasks = [_with_query(task, ids) for task in desired.settings.get("tasks", ())]
     settings = {**desired.settings, "tasks": tasks}
     return tagged(settings, identity) if identity else settings
 
@@ -74,7 +73,7 @@ def target_settings(desired: Settings, recorded: RecordedJob, observed: Settings
     """What the job should be reset to: ours merged over what is there, with the right pause."""
     merged = carry_pause(merge(desired, owned_settings(recorded, rules), observed, rules), observed, desired)
     kind = fired_by(merged)
-    says_pause = kind is not None and "pause_status" in (desired.get(kind) or {})
+    says_pause = kind is not None and "pause_status" in mapping(desired.get(kind))
     if recorded.status == PAUSED_BY_US and not says_pause:
         return with_pause(merged, UNPAUSED)
     return merged
@@ -204,7 +203,7 @@ def _query_changes(desired: DesiredJob, recorded: RecordedJob, lost: frozenset[s
 
 
 def _with_query(task: Settings, ids: Mapping[str, str]) -> Settings:
-    query: Settings = (task.get("sql_task") or {}).get("query") or {}
+    query = mapping(mapping(task.get("sql_task")).get("query"))
     query_id = str(query.get("query_id", ""))
     source = query_id.removeprefix(QUERY_REF)
     if source == query_id or source not in ids:
@@ -213,7 +212,7 @@ def _with_query(task: Settings, ids: Mapping[str, str]) -> Settings:
 
 
 def _without_tag(settings: Settings) -> Settings:
-    tags = {name: value for name, value in (settings.get("tags") or {}).items() if name != TAG}
+    tags = {name: value for name, value in mapping(settings.get("tags")).items() if name != TAG}
     return {**{name: value for name, value in settings.items() if name != "tags"}, **({"tags": tags} if tags else {})}
 
 

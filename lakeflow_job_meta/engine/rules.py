@@ -55,6 +55,7 @@ class Rules:
     def _look_up(self, shape: Shape) -> FieldRule:
         keyed = self._match("keyed_lists", shape)
         default = self._match("defaults", shape)
+        spelling = self._match("equal_spellings", shape)
         parents = self._unions(shape[:-1]) if shape else ()
         return FieldRule(
             list_key=keyed["key"] if keyed else None,
@@ -65,7 +66,7 @@ class Rules:
             union_choice=any(in_union(shape[-1], union) for union in parents),
             has_default=default is not None,
             default=default["value"] if default else None,
-            drop_prefix=(self._match("equal_spellings", shape) or {}).get("drop_prefix", ""),
+            drop_prefix=str(spelling["drop_prefix"]) if spelling else "",
             irremovable=self._match("irremovable", shape) is not None,
         )
 
@@ -87,7 +88,7 @@ def load_rules() -> Rules:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = (resources.files(__package__) / "rules.yml").read_text("utf-8")
+    text = (resources.files("lakeflow_job_meta.engine") / "rules.yml").read_text("utf-8")
     return Rules(cast("Mapping[str, Mapping[str, Any]]", yaml.load(text, Loader=loader)))  # noqa: S506 - a safe loader
 
 

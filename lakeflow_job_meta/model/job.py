@@ -6,13 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 Settings = Mapping[str, Any]
 """Job settings in the shape of the Jobs API 2.2; raw JSON values only."""
 
 QUERY_REF = "lakeflow_job_meta:query:"
 """Stands for the id of a saved query that may not exist yet; followed by the source_id."""
+
+
+def mapping(value: object) -> Settings:
+    """The value if it is a mapping, otherwise an empty one: absent and null fields read like `{}`."""
+    return cast("Settings", value) if isinstance(value, Mapping) else {}
 
 
 def canonical(value: Any) -> str:
@@ -118,4 +123,4 @@ class ObservedJob:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        return self.settings.get("tags") or {}
+        return mapping(self.settings.get("tags"))

@@ -77,7 +77,7 @@ class Api:
         self, method: str, path: str, query: Mapping[str, Any] | None, body: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         self._throttle.take(path)
-        from databricks.sdk.errors import DatabricksError
+        from databricks.sdk.errors.base import DatabricksError
         from requests import RequestException
 
         # A bytearray is what the SDK takes for a stream that it can't rewind: it sends it once. With GET its own

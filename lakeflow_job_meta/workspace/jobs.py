@@ -27,9 +27,7 @@ class ApiJobs:
         while True:
             page = self._api.get("/api/2.2/jobs/list", query)
             for job in page.get("jobs", ()):
-                yield ObservedJob(
-                    int(job["job_id"]), job.get("settings", {}), complete=not job.get("has_more")
-                )
+                yield ObservedJob(int(job["job_id"]), job.get("settings", {}), complete=not job.get("has_more"))
             if not page.get("next_page_token"):
                 return
             query = {**query, "page_token": page["next_page_token"]}

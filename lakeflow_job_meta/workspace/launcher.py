@@ -141,7 +141,7 @@ def _answers(port: int, pid: int) -> bool:
     # The port of a killed server may be another home's by now; the process tells them apart.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
     try:
-        connection.request("GET", "/.well-known/databricks-config")
+        connection.request("GET", "/local/alive")  # any answer will do, and this path isn't counted as a request
         return connection.getresponse().getheader(PROCESS_HEADER) == str(pid)
     except (OSError, http.client.HTTPException):
         return False
@@ -180,7 +180,7 @@ def _hold_clients_lock(folder: Path) -> None:
 @cache
 def _clients_lock(path: Path, inode: int, pid: int) -> int:
     """A handle that tells the server, for as long as this process lives, that a client is there."""
-    # Only parts of the cache's key: a forked child, and a home that was deleted and made anew, need a lock of their own.
+    # Parts of the cache's key only: a forked child, and a home deleted and made anew, need a lock of their own.
     del inode, pid
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_SH)

@@ -60,7 +60,15 @@ class ApiQueries:
             NotFound: it is gone or in the trash.
         """
         body = {"query": _body(query), "update_mask": "display_name,query_text,warehouse_id,description"}
-        answer = self._api.send("PATCH", f"{PATH}/{query_id}", body, safe=True)
+        try:
+            answer = self._api.send("PATCH", f"{PATH}/{query_id}", body, safe=True)
+        except WorkspaceError as error:
+            if error.status != 400:
+                raise
+            # A trashed query refuses to be updated; whether that is the reason, only the query itself tells.
+            answer = self._api.get(f"{PATH}/{query_id}")
+            if answer.get("lifecycle_state") != TRASHED:
+                raise
         if answer.get("lifecycle_state") == TRASHED:
             raise NotFound(f"saved query {query_id} is in the trash", status=404)
 

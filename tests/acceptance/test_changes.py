@@ -17,7 +17,8 @@ CHECK = datetime(2026, 2, 1, tzinfo=UTC)
 
 def insert(project: Project, source_id: str, module: str = "m", *, created: str = OLD, active: bool = True) -> None:
     project.sql(
-        f"INSERT INTO {TABLE} VALUES ('{source_id}', '{module}', 'x', 1, '{{}}', '{{}}', '{{}}', {active}, {created}, {created})"
+        f"INSERT INTO {TABLE} VALUES "
+        f"('{source_id}', '{module}', 'x', 1, '{{}}', '{{}}', '{{}}', {active}, {created}, {created})"
     )
 
 
@@ -107,7 +108,7 @@ def test_null_timestamps_count_as_the_time_of_the_commit(project: Project) -> No
     [
         "2026-02-01T00:00:00Z",
         "2026-02-01 00:00:00",
-        datetime(2026, 2, 1),  # noqa: DTZ001 - UTC is assumed
+        datetime(2026, 2, 1),
         datetime(2026, 2, 1, 5, tzinfo=timezone(timedelta(hours=5))),
     ],
 )

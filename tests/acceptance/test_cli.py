@@ -127,7 +127,7 @@ def test_conflicts_exit_with_3(shell: Shell) -> None:
 def test_sql_from_argument_file_and_standard_input_as_table_json_and_csv(shell: Shell) -> None:
     statement = "SELECT 1 AS n, 'it''s; \"here\"' AS s, CAST(NULL AS STRING) AS nothing"
     (shell.folder / "q.sql").write_text(f"-- a comment\nSELECT 2;\n{statement};\n")
-    expected = [{"n": 1, "s": "it's; \"here\"", "nothing": None}]
+    expected = [{"n": 1, "s": 'it\'s; "here"', "nothing": None}]
     assert shell.json("sql", statement) == expected
     assert shell.json("sql", "--file", "q.sql") == expected
     assert shell("sql", "-o", "csv", stdin=statement).stdout == 'n,s,nothing\n1,"it\'s; ""here""",\n'

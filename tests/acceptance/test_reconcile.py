@@ -101,9 +101,7 @@ def test_a_job_deleted_by_hand_is_made_again_and_its_new_id_stored(project: Proj
 def test_a_job_that_may_not_be_seen_is_never_made_again(project: Project) -> None:
     project.add("a")
     apply(project)
-    project.site.fault(
-        method="GET", path=r"/api/2\.2/jobs/get", status=403, error_code="PERMISSION_DENIED"
-    )
+    project.site.fault(method="GET", path=r"/api/2\.2/jobs/get", status=403, error_code="PERMISSION_DENIED")
     (action,) = project.orchestrator.plan().actions
     assert action.failed
     assert "can't be seen" in action.reason
@@ -173,7 +171,10 @@ def test_a_bad_row_freezes_its_module_and_the_others_go_on(project: Project) -> 
     project.add("a", module="good")
     made = {entry["module"]: entry["job_id"] for entry in apply(project)}
     project.sql(f"UPDATE {TABLE} SET transformation_config = '{{...}}' WHERE module_name = 'bad'")
-    project.sql(f"UPDATE {TABLE} SET transformation_config = replace(transformation_config, 'etl', 'elt') WHERE module_name = 'good'")
+    project.sql(
+        f"UPDATE {TABLE} SET transformation_config = replace(transformation_config, 'etl', 'elt') "
+        "WHERE module_name = 'good'"
+    )
     with pytest.raises(ApplyError) as raised:
         apply(project)
     assert list(raised.value.failures) == ["bad"]
@@ -321,7 +322,7 @@ def test_only_the_selected_module_is_touched(project: Project) -> None:
 def test_a_job_with_more_tasks_than_a_page_is_compared_whole(project: Project) -> None:
     rows = ", ".join(
         f"('s{number}', 'm', 'delta', {number % 3}, '{{}}', '{{}}', "
-        f"'{{\"task_type\": \"notebook\", \"notebook_path\": \"/n{number}\"}}', true)"
+        f'\'{{"task_type": "notebook", "notebook_path": "/n{number}"}}\', true)'
         for number in range(230)
     )
     project.sql(f"INSERT INTO {TABLE} VALUES {rows}")

@@ -53,7 +53,10 @@ def test_a_notebook_gets_its_row_as_parameters_and_scalars_as_text() -> None:
 
 
 def test_an_inline_query_becomes_a_saved_query_and_its_task_refers_to_it() -> None:
-    config = {"task_type": "sql_query", "sql_task": {"warehouse_id": "w", "sql_query": "SELECT 1", "parameters": {"n": 1}}}
+    config = {
+        "task_type": "sql_query",
+        "sql_task": {"warehouse_id": "w", "sql_query": "SELECT 1", "parameters": {"n": 1}},
+    }
     job = compiled(source("s", config)).jobs["m"]
     assert job.settings["tasks"][0]["sql_task"] == {
         "warehouse_id": "w",
@@ -141,27 +144,48 @@ def test_the_order_of_rows_changes_nothing() -> None:
         ('{"task_type": "notebook", "n": NaN}', "NaN is not JSON"),
         ("", "task_type is missing"),
         ({"task_type": "notbook"}, "did you mean 'notebook'?"),
-        ({**NOTEBOOK, "max_retrys": 1}, "unknown key 'max_retrys' for task_type notebook (did you mean 'max_retries'?)"),
+        (
+            {**NOTEBOOK, "max_retrys": 1},
+            "unknown key 'max_retrys' for task_type notebook (did you mean 'max_retries'?)",
+        ),
         ({**NOTEBOOK, "task_key": "x"}, "it is the source_id"),
         ({**NOTEBOOK, "spark_jar_task": {}}, "'spark_jar_task' doesn't go with task_type notebook"),
-        ({**NOTEBOOK, "timeout_seconds": "60"}, "timeout_seconds: error: expected a whole number, found the string '60'"),
-        ({**NOTEBOOK, "parameters": {"a": [1]}}, "at parameters.a: error: expected text, a number or a boolean, found a list"),
+        (
+            {**NOTEBOOK, "timeout_seconds": "60"},
+            "timeout_seconds: error: expected a whole number, found the string '60'",
+        ),
+        (
+            {**NOTEBOOK, "parameters": {"a": [1]}},
+            "at parameters.a: error: expected text, a number or a boolean, found a list",
+        ),
         ({**NOTEBOOK, "parameters": {"source_id": "x"}}, "parameter 'source_id' is set by the product"),
         ({"task_type": "notebook"}, "expected text for 'notebook_path', found nothing"),
         ({"task_type": "sql_query"}, "at sql_task: error: expected a mapping"),
-        ({"task_type": "sql_query", "sql_task": {"warehouse_id": "w"}}, "expected one of sql_query and query_id, found neither"),
+        (
+            {"task_type": "sql_query", "sql_task": {"warehouse_id": "w"}},
+            "expected one of sql_query and query_id, found neither",
+        ),
         ({"task_type": "sql_query", "sql_task": {"query_id": "q"}}, "warehouse_id is missing"),
         ({"task_type": "sql_query", "sql_task": {"warehouse_id": "w", "qeury_id": "q"}}, "did you mean 'query_id'?"),
-        ({"task_type": "sql_file", "sql_task": {"warehouse_id": "w", "sql_file_path": "a", "file_source": "git"}}, "did you mean 'GIT'?"),
-        ({"task": {"notebook_task": {"notebook_path": "a"}, "task_key": "x"}}, "at task.task_key: error: 'task_key' is set by the product"),
+        (
+            {"task_type": "sql_file", "sql_task": {"warehouse_id": "w", "sql_file_path": "a", "file_source": "git"}},
+            "did you mean 'GIT'?",
+        ),
+        (
+            {"task": {"notebook_task": {"notebook_path": "a"}, "task_key": "x"}},
+            "at task.task_key: error: 'task_key' is set by the product",
+        ),
         ({"task": {}}, "expected one task kind (…_task), found none"),
         ({"task": {"notebook_task": {"notebook_pth": "a"}}}, "did you mean 'notebook_path'?"),
         ({**NOTEBOOK, "depends_on": "a"}, "expected a list of source_ids, found text"),
-        ({**NOTEBOOK, "depends_on": ["other"]}, "depends on 'other', which isn't in this module (did you mean 'others'?)"),
+        (
+            {**NOTEBOOK, "depends_on": ["other"]},
+            "depends on 'other', which isn't in this module (did you mean 'others'?)",
+        ),
         ({**NOTEBOOK, "depends_on": ["s"]}, "depends on itself in a circle: s → s"),
         ({**NOTEBOOK, "job_cluster_key": "k"}, "names job_cluster_key 'k', which job_config doesn't declare"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_row_is_told_with_its_place(config: Any, expected: str) -> None:
     found = findings(source("s", config), source("others"))
     assert any(expected in each for each in found), found

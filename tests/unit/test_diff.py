@@ -120,7 +120,9 @@ tasks = st.lists(words, unique=True, max_size=4).flatmap(
                     ),
                     "sql_task": st.fixed_dictionaries({"warehouse_id": words}),
                     "depends_on": st.lists(words, unique=True).map(lambda ks: [{"task_key": k} for k in ks]),
-                    "email_notifications": st.fixed_dictionaries({}, optional={"on_failure": st.lists(words, unique=True)}),
+                    "email_notifications": st.fixed_dictionaries(
+                        {}, optional={"on_failure": st.lists(words, unique=True)}
+                    ),
                 },
             )
             for key in keys

@@ -126,6 +126,12 @@ def test_what_does_not_fit_is_refused_clearly_and_writes_nothing(store: DeltaSto
     assert store.read(TableName.parse(T)).version == 0
 
 
+def test_a_fraction_is_cut_off_as_in_databricks(store: DeltaStore) -> None:
+    store.sql(f"INSERT INTO {T} (source_id, n) VALUES ('a', 2.7); INSERT INTO {T} (source_id, n) SELECT 'b', 3.7D")
+    store.sql(f"INSERT INTO {T} (source_id, n) VALUES ('c', '4'); UPDATE {T} SET n = n + 0.9 WHERE source_id = 'c'")
+    assert store.sql(f"SELECT n FROM {T} ORDER BY n") == [{"n": 2}, {"n": 3}, {"n": 4}]
+
+
 def test_a_column_may_have_a_reserved_name(store: DeltaStore) -> None:
     store.sql("CREATE TABLE a.b.words (`select` STRING, `order` INT, `default` STRING, `from` STRING)")
     store.sql("INSERT INTO a.b.words (`select`, `order`, `default`, `from`) VALUES ('s', 1, 'd', 'f')")

@@ -22,7 +22,8 @@ def store(tmp_path: Path) -> DeltaStore:
     made = DeltaStore(tmp_path)
     made.sql(f"""
         CREATE TABLE {T} (id STRING NOT NULL, n INT, config STRING, at TIMESTAMP DEFAULT current_timestamp());
-        INSERT INTO {T} VALUES ('a', 1, '{{"k": {{"x": "1"}}}}', '2024-01-01'), ('b', 2, '{{...}}', NULL), ('c', 3, NULL, NULL)
+        INSERT INTO {T} VALUES
+            ('a', 1, '{{"k": {{"x": "1"}}}}', '2024-01-01'), ('b', 2, '{{...}}', NULL), ('c', 3, NULL, NULL)
     """)
     return made
 

@@ -18,7 +18,8 @@ T = "main.etl.t"
 def store(tmp_path: Path) -> DeltaStore:
     made = DeltaStore(tmp_path)
     made.sql(f"""CREATE TABLE {T} (id STRING NOT NULL COMMENT 'who''s', n INT DEFAULT 5, p STRING) USING DELTA
-        PARTITIONED BY (p) COMMENT 'all of it' TBLPROPERTIES ('a.b' = 'c', 'delta.feature.allowColumnDefaults' = 'supported')""")
+        PARTITIONED BY (p) COMMENT 'all of it'
+        TBLPROPERTIES ('a.b' = 'c', 'delta.feature.allowColumnDefaults' = 'supported')""")
     return made
 
 

@@ -94,7 +94,7 @@ def test_only_one_of_several_processes_makes_a_table(tmp_path: Path) -> None:
 def test_a_missing_table_is_none_to_info_and_an_error_to_the_others(tmp_path: Path) -> None:
     store = DeltaStore(tmp_path)
     assert store.info(NAME) is None
-    with pytest.raises(TableNotFound, match="main.etl.control"):
+    with pytest.raises(TableNotFound, match=r"main\.etl\.control"):
         store.read(NAME)
     with pytest.raises(TableNotFound):
         store.append(SPEC, [{"id": "a"}])
@@ -178,9 +178,9 @@ def test_missing_keys_get_the_columns_defaults(store: DeltaStore) -> None:
 
 
 def test_bad_rows_are_refused_by_name(store: DeltaStore) -> None:
-    with pytest.raises(InputError, match="main.etl.control/id: error: required"):
+    with pytest.raises(InputError, match=r"main\.etl\.control/id: error: required"):
         store.append(SPEC, [{"n": 1}])
-    with pytest.raises(InputError, match="main.etl.control/id"):
+    with pytest.raises(InputError, match=r"main\.etl\.control/id"):
         store.transact(SPEC, lambda _: Changes(upserts=({"id": None, "n": 1},)))
     with pytest.raises(InputError, match="column n: 'x' is not a value of type Int32"):
         store.append(SPEC, [{"id": "a", "n": "x"}])
@@ -264,7 +264,8 @@ from lakeflow_job_meta.model.table import Changes, TableName, TableSpec
 from lakeflow_job_meta.store.delta import DeltaStore
 store = DeltaStore(Path(sys.argv[1]))
 name = TableName.parse("main.etl.control")
-spec = TableSpec.from_json(name, {"fields": [{"name": "id", "type": "STRING"}, {"name": "n", "type": "INT"}], "key": ["id"]})
+fields = [{"name": "id", "type": "STRING"}, {"name": "n", "type": "INT"}]
+spec = TableSpec.from_json(name, {"fields": fields, "key": ["id"]})
 def more(seen):
     return Changes(upserts=({"id": "a", "n": {row["id"]: row["n"] for row in seen.rows}["a"] + 1},))
 for each in range(20):

@@ -50,7 +50,10 @@ def create(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
         return _create_as(tables, session, tree, name)
     if not isinstance(tree.this, exp.Schema):
         raise SqlError(f"CREATE TABLE {name} names no columns", hint="CREATE TABLE c.s.t (id STRING, n INT)")
-    wanted = _declaration(name, tree, [_column(each) for each in tree.this.expressions])
+    columns = [_column(each) for each in tree.this.expressions]
+    if len({column.name.lower() for column in columns}) < len(columns):
+        raise SqlError(f"[COLUMN_ALREADY_EXISTS] CREATE TABLE {name} names one column twice")
+    wanted = _declaration(name, tree, columns)
     return [] if delta.make(tables, wanted) else _there(name, tree)
 
 

@@ -123,4 +123,6 @@ def _syntax_message(statement: Statement, problem: ParseError | TokenError) -> s
     first = details[0]
     near = str(first.get("highlight") or "").strip() or "the end of the statement"
     what = re.sub(r" but got <Token.*", "", str(first.get("description", ""))).rstrip(".")
+    if what.startswith("Required keyword"):
+        what = "something is missing"
     return f"[PARSE_SYNTAX_ERROR] line {first.get('line')}, column {first.get('col')}: {what}, near '{near}'"

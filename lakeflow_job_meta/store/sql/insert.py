@@ -15,7 +15,7 @@ from lakeflow_job_meta.store.delta_tables import DeltaTables
 from lakeflow_job_meta.store.sql.names import table_name
 from lakeflow_job_meta.store.sql.query import bind, known
 from lakeflow_job_meta.store.sql.session import Session
-from lakeflow_job_meta.store.sql.target import TARGET, column_named, identifier, make_target, with_keyword
+from lakeflow_job_meta.store.sql.target import TARGET, assigned, column_named, identifier, make_target
 
 _REFUSED = {"where": "REPLACE WHERE", "partition": "PARTITION", "conflict": "ON CONFLICT", "returning": "RETURNING"}
 
@@ -99,7 +99,8 @@ def _fill_values(session: Session, source: Expr, goal: _Goal) -> int:
         )
     names = goal.names(widths.pop())
     filled = exp.values([])
-    filled.set("expressions", [exp.Tuple(expressions=[with_keyword(value) for value in row]) for row in rows])
+    columns = [column_named(each, goal.columns, goal.name) for each in names]
+    filled.set("expressions", [exp.Tuple(expressions=list(map(assigned, row, columns))) for row in rows])
     return _run(session, filled, names)
 
 
@@ -107,7 +108,9 @@ def _fill_query(session: Session, source: Expr, goal: _Goal, *, by_name: bool) -
     rows, described = session.arrow_of(source)
     names = goal.by_name([name for name, _ in described]) if by_name else goal.names(len(described))
     view = session.register(rows.rename_columns([f"c{position}" for position in range(len(described))]))
-    return _run(session, exp.select("*").from_(exp.to_identifier(view, quoted=True)), names)
+    columns = [column_named(each, goal.columns, goal.name) for each in names]
+    values = [assigned(exp.column(f"c{position}"), column) for position, column in enumerate(columns)]
+    return _run(session, exp.select(*values).from_(exp.to_identifier(view, quoted=True)), names)
 
 
 def _run(session: Session, source: Expr, names: Sequence[str]) -> int:

@@ -25,10 +25,10 @@ from lakeflow_job_meta.store.sql.target import (
     BEFORE,
     ROW,
     TARGET,
+    assigned,
     column_named,
     identifier,
     make_target,
-    with_keyword,
 )
 
 
@@ -103,7 +103,7 @@ def _aliased(work: _Work, tree: Expr) -> Expr:
 
 def _assignments(work: _Work, expressions: Sequence[Expr]) -> list[Expr]:
     """`SET t.a = DEFAULT` as DuckDB wants it."""
-    assigned: list[Expr] = []
+    pairs: list[Expr] = []
     seen: set[str] = set()
     for each in expressions:
         if not isinstance(each, exp.EQ) or not isinstance(each.this, exp.Column):
@@ -112,8 +112,8 @@ def _assignments(work: _Work, expressions: Sequence[Expr]) -> list[Expr]:
         if column.name in seen:
             raise SqlError(f"[COLUMN_ALREADY_EXISTS] column '{column.name}' is assigned twice")
         seen.add(column.name)
-        assigned.append(exp.EQ(this=exp.column(column.name, quoted=True), expression=with_keyword(each.expression)))
-    return assigned
+        pairs.append(exp.EQ(this=exp.column(column.name, quoted=True), expression=assigned(each.expression, column)))
+    return pairs
 
 
 def _update(work: _Work, tree: Expr) -> list[dict[str, Any]]:
@@ -202,12 +202,11 @@ def _insert_parts(work: _Work, then: Expr) -> tuple[list[str], list[Expr]]:
     given = then.args.get("expression")
     values = list(given.expressions) if isinstance(given, exp.Tuple) else []
     listed = then.this.expressions if isinstance(then.this, exp.Tuple) else []
-    names = [column_named(each.name, work.columns, work.name).name for each in listed]
-    if not names:
-        names = [column.name for column in work.columns]
-    if len(values) != len(names):
-        raise SqlError(f"[INSERT_COLUMN_ARITY_MISMATCH] {len(names)} columns, but {len(values)} values in the MERGE")
-    return names, [with_keyword(value) for value in values]
+    columns = [column_named(each.name, work.columns, work.name) for each in listed] or list(work.columns)
+    if len(values) != len(columns):
+        raise SqlError(f"[INSERT_COLUMN_ARITY_MISMATCH] {len(columns)} columns, but {len(values)} values in the MERGE")
+    pairs = zip(values, columns, strict=True)
+    return [column.name for column in columns], [assigned(value, column) for value, column in pairs]
 
 
 def _difference(work: _Work) -> tuple[Table, dict[str, str]]:

@@ -48,6 +48,8 @@ def named(tree: Expr) -> Expr:
 def bind(tables: DeltaTables, session: Session, tree: Expr) -> Expr:
     """The tree with each table it reads put into the session; one version of each table for the whole statement."""
     tree = tree.copy()
+    for hint in list(tree.find_all(exp.Hint)):
+        _ = hint.pop()
     ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     latest: dict[TableName, str] = {}
     for node in list(tree.find_all(exp.Table)):

@@ -28,6 +28,10 @@ _ZONED = "TIMESTAMP WITH TIME ZONE"
 _MACROS = (
     # Databricks gives NULL for text that isn't JSON; DuckDB raises.
     "lf_json(x, p) AS CASE WHEN json_valid(CAST(x AS VARCHAR)) THEN json_extract_string(CAST(x AS VARCHAR), p) END",
+    """lf_whole(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT')
+    THEN CAST(CAST(trunc(TRY_CAST(x AS DOUBLE)) AS HUGEINT) AS VARCHAR)
+    WHEN starts_with(typeof(x), 'DECIMAL') THEN string_split(CAST(x AS VARCHAR), '.')[1]
+    WHEN typeof(x) = 'BOOLEAN' THEN CAST(TRY_CAST(x AS INTEGER) AS VARCHAR) ELSE CAST(x AS VARCHAR) END""",
     """substring_index(x, d, n) AS CASE WHEN n > 0 THEN array_to_string(string_split(x, d)[:n], d)
     WHEN n < 0 THEN array_to_string(string_split(x, d)[n:], d) ELSE '' END""",
 )

@@ -21,6 +21,8 @@ BEFORE = "__before"
 ROW = "__row"
 """The column that tells the target's rows apart; NULL in a row that the statement adds."""
 
+_WHOLE_NUMBERS = {"INT": "INT", "BIGINT": "BIGINT", "SMALLINT": "SMALLINT", "BYTE": "TINYINT"}
+
 DUCKDB_TYPES = {
     "STRING": "VARCHAR", "INT": "INTEGER", "BIGINT": "BIGINT", "SMALLINT": "SMALLINT", "BYTE": "TINYINT",
     "DOUBLE": "DOUBLE", "FLOAT": "FLOAT", "BOOLEAN": "BOOLEAN", "TIMESTAMP": "TIMESTAMPTZ",
@@ -80,6 +82,10 @@ def is_default(value: Expr) -> bool:
     return isinstance(value, exp.Column | exp.Var) and value.name.upper() == "DEFAULT" and not value.args.get("table")
 
 
-def with_keyword(value: Expr) -> Expr:
-    """The value, with DEFAULT as the keyword that it is."""
-    return exp.var("DEFAULT") if is_default(value) else value
+def assigned(value: Expr, column: Column) -> Expr:
+    """The value as its column takes it: DEFAULT as the keyword that it is, a whole number without its fraction."""
+    if is_default(value):
+        return exp.var("DEFAULT")
+    whole = _WHOLE_NUMBERS.get(column.type)
+    # NULL and literals need no cast, and a bad text is reported better without one.
+    return value if whole is None or isinstance(value, exp.Null) or value.is_string else exp.cast(value, whole)

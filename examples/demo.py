@@ -1,0 +1,346 @@
+"""What `make demo` runs: the product's main job, for real, on this machine alone.
+
+YAML goes into a Delta control table, jobs appear in the embedded workspace, SQL edits change them under the same job
+ids, and a watched folder does the same by itself. Each command shown is run as shown; whatever isn't as it should be
+ends the demo with an error.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import queue
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = Path(".lakeflow/demo")
+INBOX = HOME / "inbox"
+TABLE = "main.retail.control"
+WIDTH = 80
+MONITOR_SECONDS = 30.0
+ENVIRONMENT = {
+    "LAKEFLOW_HOME": str(HOME),
+    "LAKEFLOW_CONTROL_TABLE": TABLE,
+    "LAKEFLOW_STORE": "embedded",
+    "LAKEFLOW_WORKSPACE": "local",
+}
+
+EDITS = """\
+-- a task changed
+UPDATE main.retail.control
+SET transformation_config = replace(
+      transformation_config, '"max_retries":3', '"max_retries":5'),
+    updated_timestamp = current_timestamp()
+WHERE module_name = 'finance' AND source_id = 'ledger_entries';
+
+-- a task more
+INSERT INTO main.retail.control VALUES (
+  'supplier_feed', 'inventory', 'api', 1, '{}', '{}',
+  '{"task_type": "notebook", "notebook_path": "/Shared/supplier_feed"}',
+  true);
+
+-- a task less; its row stays
+UPDATE main.retail.control
+SET is_active = false, updated_timestamp = current_timestamp()
+WHERE module_name = 'marketing' AND source_id = 'tell_the_team';
+"""
+EDITED = ("finance", "inventory", "marketing")
+
+STORES = """\
+metadata_version: "1.0"
+modules:
+  - module_name: stores
+    job_config:
+      schedule:
+        quartz_cron_expression: 0 0 6 * * ?
+        timezone_id: Europe/Berlin
+    sources:
+      - source_id: store_list
+        execution_order: 1
+        transformation_config:
+          task_type: notebook
+          notebook_path: /Shared/store_list
+      - source_id: open_stores
+        execution_order: 2
+        transformation_config:
+          task_type: sql_query
+          sql_task:
+            warehouse_id: 8f2c41d07b9ae356
+            sql_query: SELECT * FROM bronze.stores WHERE closed_on IS NULL
+"""
+LATER = """\
+UPDATE main.retail.control_modules
+SET job_config = replace(job_config, '0 0 6', '0 30 6')
+WHERE module_name = 'stores';
+"""
+
+
+def main() -> None:
+    """Run all steps in order."""
+    started = time.monotonic()
+    prepare()
+    say("One row of a Delta table is one task; the rows of one module are one job.")
+    say("Here are the rows of a retail lakehouse, an embedded Delta store, and an")
+    say(f"embedded workspace that speaks the Jobs API. All of it lives in {HOME}.")
+    load()
+    before = first_apply()
+    direct_edits()
+    same_ids(before)
+    with Monitor() as monitor:
+        watched_folder(monitor)
+        watched_table(monitor)
+    export()
+    say(f"\nDone in {time.monotonic() - started:.0f} s.")
+    try_next()
+
+
+def prepare() -> None:
+    """A fresh home; and nothing in the environment may lead to a real workspace."""
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    for name in list(os.environ):
+        if name.startswith(("LAKEFLOW_", "DATABRICKS_")):
+            del os.environ[name]
+    os.environ.update(ENVIRONMENT)
+    from lakeflow_job_meta.workspace.launcher import stop_local
+
+    if HOME.exists():
+        stop_local(HOME)
+        shutil.rmtree(HOME)
+    INBOX.mkdir(parents=True)
+
+
+def load() -> None:
+    heading("YAML becomes rows of the control table")
+    lines = ljm("load", "metadata/modules")
+    check("rows added" in lines[1], "the metadata is loaded")
+    show([*lines[:4], "  …"])
+
+
+def first_apply() -> dict[str, int]:
+    heading("A plan says what would happen to which job")
+    lines = ljm("plan")
+    blocks = by_module(lines)
+    check(len(blocks) >= 6 and lines[-1].startswith(f"Plan: {len(blocks)} to create"), "every module is planned")
+    show([lines[0], "", *blocks["clickstream"], "", f"  … {len(blocks) - 1} more modules", "", lines[-1]])
+    heading("Applying makes it true")
+    lines = ljm("apply", "--yes")
+    check(lines[-1] == f"Applied {len(blocks)} of {len(blocks)} changes.", "every job is made")
+    show(lines[-1:])
+    jobs = job_ids()
+    show(ljm("local", "jobs"))
+    nothing_to_do()
+    return jobs
+
+
+def direct_edits() -> None:
+    heading("Somebody edits rows in SQL")
+    sql(EDITS)
+    say("")
+    lines = ljm("plan")
+    check(tuple(by_module(lines)) == EDITED, "just these three modules are planned")
+    show(lines)
+
+
+def same_ids(before: dict[str, int]) -> None:
+    heading("Applied in place: external links, history, permissions stay")
+    lines = ljm("apply", "--yes")
+    check(lines[-1] == "Applied 3 of 3 changes.", "three jobs are updated")
+    show(lines[-1:])
+    after = job_ids()
+    say("")
+    show([f"  {'job':34} {'id before':>18} {'id after':>18}"])
+    show([f"  {name:34} {job_id:18} {after.get(name, 0):18}" for name, job_id in before.items()])
+    check(after == before, "no job id has changed")
+    say(f"\nSame job ids: {len(before)} of {len(before)}.\n")
+    nothing_to_do()
+
+
+def watched_folder(monitor: Monitor) -> None:
+    say(f"\n$ cat > {INBOX}/stores.yml")
+    show(STORES.splitlines())
+    (INBOX / "stores.yml").write_text(STORES, "utf-8")
+    monitor.wait_for("stores: create done")
+    check(stores_job()["schedule"]["quartz_cron_expression"] == "0 0 6 * * ?", "the monitor made the job")
+
+
+def watched_table(monitor: Monitor) -> None:
+    heading("It watches the table too: an edit in SQL is all that it takes")
+    before = job_ids()
+    sql(LATER)
+    monitor.wait_for("stores: update done")
+    check(stores_job()["schedule"]["quartz_cron_expression"] == "0 30 6 * * ?", "the monitor updated the job")
+    check(job_ids() == before, "no job id has changed")
+
+
+def export() -> None:
+    heading("The table as YAML, for Git; loading it back changes nothing")
+    target = HOME / "backup.yml"
+    show(ljm("export", str(target)))
+    text = target.read_text("utf-8")
+    check("supplier_feed" in text and "open_stores" in text, "the export holds what SQL and the monitor wrote")
+    say(f"\n$ head -n 12 {target}")
+    show(text.splitlines()[:12])
+
+
+def try_next() -> None:
+    heading("Try next")
+    script = Path(sys.executable).with_name("ljm")
+    if script.exists():
+        folder = script.parent
+        inside = folder.is_relative_to(ROOT)
+        say(f'  export PATH="{"$PWD/" if inside else ""}{folder.relative_to(ROOT) if inside else folder}:$PATH"')
+    say(f"  export LAKEFLOW_HOME={HOME} LAKEFLOW_WORKSPACE=local")
+    say(f"  export LAKEFLOW_CONTROL_TABLE={TABLE}")
+    say("  ljm status                # each module's job")
+    say("  ljm changes               # what changed in the table")
+    say(f'  ljm sql "DESCRIBE HISTORY {TABLE}"')
+    say(f"  ljm monitor {INBOX} --interval 1   # and edit stores.yml there")
+    say("\nA project of your own, in a new shell: ljm init my_project")
+    say("README.md and docs/guide.md tell the rest.")
+
+
+class Monitor:
+    """`ljm monitor` as a process of its own, its lines shown as they come."""
+
+    def __enter__(self) -> Monitor:
+        heading("A monitor watches a folder: dropping a file is all that it takes")
+        arguments = ["monitor", str(INBOX), "--interval", "1"]
+        say(f"$ ljm {shlex.join(arguments)} &")
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "lakeflow_job_meta", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        self.wait_for("watching")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._process.terminate()
+        code = self._process.wait(MONITOR_SECONDS)
+        if kind is None:
+            check(code == 0, "the monitor ends cleanly")
+
+    def wait_for(self, text: str) -> None:
+        """Show its lines until one has this text."""
+        deadline = time.monotonic() + MONITOR_SECONDS
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                fail(f"the monitor says '{text}' within {MONITOR_SECONDS:.0f} s")
+            show([f"monitor | {line}"])
+            if text in line:
+                return
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self._lines.put(line.rstrip())
+
+
+def ljm(*arguments: str, shown: str = "") -> list[str]:
+    """Run one command, showing it; returns the lines of its output, those of stderr first."""
+    from lakeflow_job_meta.cli.app import run
+
+    say(f"$ {shown or shlex.join(['ljm', *arguments])}")
+    output, talk = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(talk):
+        code = run(list(arguments))
+    if code:
+        show(talk.getvalue().splitlines())
+        fail(f"ljm {arguments[0]} exits with 0, not {code}")
+    lines = output.getvalue().strip("\n").splitlines()
+    if arguments[0] in ("load", "apply"):
+        return [*talk.getvalue().splitlines()[:1], *lines]
+    return lines
+
+
+def sql(text: str) -> None:
+    """Run statements that come by standard input, which spares quoting them for the shell."""
+    before, sys.stdin = sys.stdin, io.StringIO(text)
+    try:
+        ljm("sql", shown=f"ljm sql <<'SQL'\n{text}SQL")
+    finally:
+        sys.stdin = before
+
+
+def nothing_to_do() -> None:
+    lines = ljm("plan")
+    check(lines[-1].startswith("Plan: ") and "unchanged" in lines[-1].split()[2], "nothing is left to do")
+    show(lines[-1:])
+
+
+def by_module(lines: list[str]) -> dict[str, list[str]]:
+    """The lines of a plan about each module."""
+    blocks: dict[str, list[str]] = {}
+    module = ""
+    for line in lines:
+        if line.startswith("  ") and line[2:4] in ("+ ", "~ "):
+            module = line[4:].split(":")[0]
+        if line.startswith("  "):
+            blocks.setdefault(module, []).append(line)
+    return blocks
+
+
+def job_ids() -> dict[str, int]:
+    """Ids of all jobs of the workspace, by name, as the workspace itself says."""
+    return {job["settings"]["name"]: job["job_id"] for job in all_jobs()}
+
+
+def stores_job() -> dict[str, dict[str, str]]:
+    (found,) = [job["settings"] for job in all_jobs() if job["settings"]["name"].endswith("stores")]
+    return found
+
+
+def all_jobs() -> list[dict[str, dict[str, dict[str, str]]]]:
+    with quietly():
+        return json.loads("\n".join(ljm("local", "jobs", "-o", "json")))
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
+def heading(text: str) -> None:
+    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("", "")
+    say(f"\n{bold}== {text}{plain}\n")
+
+
+def show(lines: list[str]) -> None:
+    """Output of a command; long lines are cut, since this is a tour."""
+    for line in lines:
+        shown = line.rstrip()
+        say(shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 1]}…")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def check(holds: bool, what: str) -> None:
+    if not holds:
+        fail(what)
+
+
+def fail(what: str) -> NoReturn:
+    sys.exit(f"\nThe demo expects that {what}, but it isn't so.")
+
+
+if __name__ == "__main__":
+    main()
