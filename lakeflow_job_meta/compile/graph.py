@@ -94,10 +94,10 @@ def _explicit(
     seen: set[str] = set()
     keys = set(known.values())
     for position, entry in enumerate(cast("list[object]", explicit)):
-        api_form: Mapping[str, Any] = mapping(cast("object", entry)) or {"task_key": entry}
+        api_form: Mapping[str, Any] = mapping(entry) or {"task_key": entry}
         name = api_form.get("task_key")
         if not isinstance(name, str):
-            report(f"expected a source_id, or {{task_key: …}}, found {type_name(cast('object', entry))}", (position,))
+            report(f"expected a source_id, or {{task_key: …}}, found {type_name(entry)}", (position,))
             continue
         if unknown := set(api_form) - {"task_key", "outcome"}:
             report(f"unknown key '{min(unknown)}'", (position,), hint=nearest(min(unknown), ("task_key", "outcome")))

@@ -32,6 +32,8 @@ USER = "me@local.test"
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 REMEMBERED_REQUESTS = 20_000
 CONTROL = "/local/"
+ALIVE = "/local/alive"
+"""Tells which process answers; needs no token and isn't counted, since no client of Databricks would ask."""
 
 
 class Dropped(Exception):
@@ -95,6 +97,8 @@ class Application:
         headers = Headers(scope=scope)
         _check_host(headers)
         method, path = cast("str", scope["method"]), cast("str", scope["path"])
+        if path == ALIVE:
+            return reply({"pid": os.getpid()})
         if path.startswith(CONTROL):
             self._authenticated(headers)
             return self._control(method, path, await _body(receive, headers, self._options.max_body_bytes))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 
 from lakeflow_job_meta.local.call import Answer, Call, Route, reply
 
 ORG_HEADER = "X-Databricks-Org-Id"
-PROCESS_HEADER = "X-Local-Process"
 
 
 def me(call: Call) -> Answer:
@@ -31,7 +29,7 @@ def config(call: Call) -> Answer:
     origin = f"http://{call.headers.get('host', '127.0.0.1')}"
     # Without a token nobody knows which workspace is meant, if each token has its own; clients then ask SCIM Me.
     which = {} if call.options.token_per_workspace else {"workspace_id": str(call.caller.workspace_id)}
-    return reply({"oidc_endpoint": f"{origin}/oidc", **which}, headers={PROCESS_HEADER: str(os.getpid())})
+    return reply({"oidc_endpoint": f"{origin}/oidc", **which})
 
 
 def telemetry(call: Call) -> Answer:

@@ -26,7 +26,6 @@ from lakeflow_job_meta.errors import Unreachable, WorkspaceError
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOG_TAIL_LINES = 15
-PROCESS_HEADER = "X-Local-Process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +140,9 @@ def _answers(port: int, pid: int) -> bool:
     # The port of a killed server may be another home's by now; the process tells them apart.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
     try:
-        connection.request("GET", "/local/alive")  # any answer will do, and this path isn't counted as a request
-        return connection.getresponse().getheader(PROCESS_HEADER) == str(pid)
-    except (OSError, http.client.HTTPException):
+        connection.request("GET", "/local/alive")
+        return json.loads(connection.getresponse().read()) == {"pid": pid}
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()
