@@ -28,8 +28,8 @@ $(VENV)/.dev: $(VENV)/.test
 demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.test  ## all tests
-	@$(BIN)/python -m pytest $(if $(CI),-rs,) $(PYTEST)
+test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
+	@$(BIN)/python -m pytest -q -n auto $(if $(CI),-rs,) $(PYTEST)
 
 check: $(VENV)/.dev  ## style, types, layers
 	@$(BIN)/ruff check .
