@@ -136,6 +136,8 @@ class MetadataMonitor:
         self._tables = ControlTables.of(TableName.parse(control_table))
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._seen: object = None
+        self._files_seen: object = None
+        self._findings: tuple[Diagnostic, ...] = ()
         self._drift_due = 0.0
         self._back_off = _BackOff(max(check_interval_seconds, 1.0))
 
@@ -203,10 +205,20 @@ class MetadataMonitor:
     def _load_files(self) -> tuple[LoadReport | None, tuple[Diagnostic, ...]]:
         if self._folder is None or not self._folder.exists():
             return None, ()
+        from lakeflow_job_meta.ingest.folder import content_digest
         from lakeflow_job_meta.ingest.load import load_folder
 
         wait_until_rested(self._folder)
-        return load_folder(self.orchestrator.store, self._tables, self._folder, now=datetime.now(UTC))
+        digest = content_digest(self._folder)
+        if self._files_seen == (digest, self._versions()):
+            return None, self._findings
+        loaded, findings = load_folder(self.orchestrator.store, self._tables, self._folder, now=datetime.now(UTC))
+        if findings != self._findings:
+            for finding in findings:
+                logger.warning("%s", finding)
+        # The digest from before the load: what was written meanwhile is read the next time.
+        self._files_seen, self._findings = (digest, self._versions()), findings
+        return loaded, findings
 
     def _reconcile(self, *, refresh: bool) -> tuple[tuple[Outcome, ...], dict[str, str]]:
         plan = self.orchestrator.plan(refresh=refresh)
@@ -244,8 +256,6 @@ class MetadataMonitor:
 
 
 def _log(cycle: Cycle, seconds: float) -> None:
-    for finding in cycle.findings:
-        logger.warning("%s", finding)
     for module, why in cycle.failures.items():
         logger.error("%s: %s", module, why)
     done: dict[str, int] = {}
@@ -253,5 +263,5 @@ def _log(cycle: Cycle, seconds: float) -> None:
         if outcome.done:
             done[str(outcome.action.kind)] = done.get(str(outcome.action.kind), 0) + 1
     what = ", ".join(f"{number} {kind}" for kind, number in done.items()) or "nothing to do"
-    level = logging.INFO if cycle.changed or cycle.failures or cycle.findings else logging.DEBUG
+    level = logging.INFO if cycle.changed or cycle.failures else logging.DEBUG
     logger.log(level, "cycle in %.1f s: %s, %d failed", seconds, what, len(cycle.failures))

@@ -20,19 +20,28 @@ def serve(
     home: options.Home = None,
 ) -> int:
     from lakeflow_job_meta.local.server import main
+    from lakeflow_job_meta.workspace.launcher import find_local, stop_local
 
-    arguments = ["--home", str(_settings(home).home), "--foreground", "--idle-seconds", "0"]
+    folder = _settings(home).home
+    running = find_local(folder)
+    if running is not None and not running.foreground:
+        # One that a command started in the background makes room; its jobs and its port stay.
+        stop_local(folder)
+    arguments = ["--home", str(folder), "--foreground", "--idle-seconds", "0"]
     arguments += ["--port", str(port)] if port else []
     arguments += ["--strict"] if strict else []
     return main(arguments)
 
 
 @app.command("token", help="Print the embedded workspace's token; starts it if it doesn't run.")
-def token(home: options.Home = None) -> int:
+def token(home: options.Home = None, output: options.OutputFormat = options.Output.TEXT) -> int:
     from lakeflow_job_meta.workspace.launcher import ensure_local
 
     server = ensure_local(_settings(home).home)
-    print_data(server.token)
+    if output is options.Output.JSON:
+        print_json({"host": server.url, "token": server.token, "workspace_id": server.workspace_id})
+    else:
+        print_data(server.token)
     return 0
 
 
@@ -51,10 +60,14 @@ def jobs(home: options.Home = None, output: options.OutputFormat = options.Outpu
 
 
 @app.command("stop", help="End the embedded workspace's process; its jobs stay.")
-def stop(home: options.Home = None) -> int:
+def stop(home: options.Home = None, output: options.OutputFormat = options.Output.TEXT) -> int:
     from lakeflow_job_meta.workspace.launcher import stop_local
 
-    say("stopped" if stop_local(_settings(home).home) else "it wasn't running")
+    stopped = stop_local(_settings(home).home)
+    if output is options.Output.JSON:
+        print_json({"stopped": stopped})
+    else:
+        say("stopped" if stopped else "it wasn't running")
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_rows
+from lakeflow_job_meta.cli.render import print_rows, say
 from lakeflow_job_meta.errors import InputError, UsageError
 
 NAME = "sql"
@@ -27,7 +27,9 @@ def command(
     settings = options.settings_of(control_table=control_table, home=home)
     from lakeflow_job_meta.metadata_manager import MetadataManager
 
-    print_rows(MetadataManager(settings.control_table, settings=settings).sql(statements), output)
+    manager = MetadataManager(settings.control_table, settings=settings)
+    say(f"store: {manager.store.label}")
+    print_rows(manager.sql(statements), output)
     return 0
 
 

@@ -135,7 +135,7 @@ def _serve(options: Options, place: Place, port: int, idle_seconds: float, *, fo
     url = f"http://127.0.0.1:{used}"
     # The port stays known when the server is gone, so that the next one's address is the same.
     _write_whole(folder / "port", str(used))
-    _write_whole(folder / "server.json", _description(url, used, application.workspace_id))
+    _write_whole(folder / "server.json", _description(url, used, application.workspace_id, foreground=foreground))
     LOG.info("serving %s at %s", options.home, url)
     if foreground:
         _say(f"Serving the embedded workspace of {options.home} at {url}")
@@ -203,9 +203,9 @@ def _known(folder: Path) -> dict[str, Any]:
     return known
 
 
-def _description(url: str, port: int, workspace_id: int) -> str:
+def _description(url: str, port: int, workspace_id: int, *, foreground: bool) -> str:
     known = {"url": url, "port": port, "pid": os.getpid(), "workspace_id": workspace_id, "started_at": time.time()}
-    return json.dumps(known)
+    return json.dumps({**known, "foreground": foreground})
 
 
 def _write_whole(path: Path, text: str) -> None:

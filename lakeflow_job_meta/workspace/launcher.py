@@ -30,11 +30,13 @@ LOG_TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True)
 class LocalServer:
-    """A running server: its address, the token that opens it, the id of its workspace."""
+    """A running server: its address, the token that opens it, the id of its workspace, and whether somebody keeps it
+    in the foreground."""
 
     url: str
     token: str = field(repr=False)
     workspace_id: int
+    foreground: bool = False
 
 
 def ensure_local(home: Path, flags: Sequence[str] = ()) -> LocalServer:
@@ -108,7 +110,7 @@ def _running(folder: Path) -> LocalServer | None:
         token = (folder / "token").read_text().strip()
         if not _answers(int(known["port"]), int(known["pid"])):
             return None
-        return LocalServer(str(known["url"]), token, int(known["workspace_id"]))
+        return LocalServer(str(known["url"]), token, int(known["workspace_id"]), bool(known.get("foreground")))
     except (OSError, ValueError, KeyError):
         return None
 

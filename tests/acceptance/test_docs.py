@@ -114,9 +114,8 @@ def plain_words(text: str) -> list[str] | None:
 class Session:
     """A reader's terminal, and the Python prompt beside it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, shims: Path) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        self._shims = shims
         self._names: dict[str, Any] = {"__name__": "__main__"}
 
     def type(self, command: Command, where: str) -> None:
@@ -144,9 +143,8 @@ class Session:
             return run(arguments), printed.getvalue()
 
     def _shell(self, command: Command) -> tuple[int, str]:
-        environment = {**os.environ, "PATH": f"{self._shims}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
-            ["bash", "-c", command.text], input=command.stdin, env=environment, text=True, timeout=60, check=False,
+            ["bash", "-c", command.text], input=command.stdin, text=True, timeout=60, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         return done.returncode, done.stdout
@@ -179,9 +177,10 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
     ljm = shims / "ljm"
     ljm.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m lakeflow_job_meta "$@"\n')
     ljm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(shims), prepend=os.pathsep)
     monkeypatch.chdir(folder)
     with kept_logging():
-        yield Session(monkeypatch, shims)
+        yield Session(monkeypatch)
     for known in tmp_path.rglob("local/server.json"):
         stop_local(known.parents[1])
 

@@ -189,3 +189,15 @@ def test_a_file_is_read_once_it_rests(tmp_path: Path) -> None:
     wait_until_rested(tmp_path)
     assert finished.is_set()
     thread.join()
+
+
+def test_an_unchanged_folder_is_not_read_again(project: Project, tmp_path: Path) -> None:
+    write(tmp_path / "drop", "m")
+    monitor = project.monitor(tmp_path / "drop")
+    first = monitor.check_and_update()
+    assert first.loaded is not None
+    assert monitor.check_and_update().loaded is None
+    write(tmp_path / "drop", "m", "/etl/other")
+    again = monitor.check_and_update()
+    assert again.loaded is not None
+    assert again.loaded.wrote
