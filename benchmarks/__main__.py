@@ -35,7 +35,7 @@ def main() -> None:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        write_modules(home / "modules.yml", given.modules)
+        write_modules(home / "modules", given.modules)
         server = ensure_local(home)
         costs: dict[str, Cost] = {}
         if not given.json:
@@ -52,6 +52,7 @@ def main() -> None:
         print(json.dumps({name: vars(cost) for name, cost in costs.items()}, indent=2))
 
 
+MODULES_A_FILE = 1000
 HEAD = f"{'case':24}{'wall s':>8}{'CPU s':>8}{'MB':>6}{'requests':>10}{'commits':>9}  by call; by table"
 
 
@@ -64,10 +65,18 @@ def row_of(name: str, cost: Cost) -> str:
     return f"{name:24}{numbers}  {calls or '–'}; {tables or '–'}"
 
 
-def write_modules(path: Path, modules: int) -> None:
-    """YAML of modules with three tasks in a row: notebook, SQL file, notebook."""
+def write_modules(folder: Path, modules: int) -> None:
+    """YAML of modules with three tasks in a row (notebook, SQL file, notebook), 1,000 a file."""
+    folder.mkdir()
+    for first in range(0, modules, MODULES_A_FILE):
+        numbers = range(first, min(first + MODULES_A_FILE, modules))
+        (folder / f"from_{first}.yml").write_text(modules_yaml(numbers), "utf-8")
+
+
+def modules_yaml(numbers: range) -> str:
+    """One file of modules with these numbers."""
     lines = ['metadata_version: "1.0"', "modules:"]
-    for module in range(modules):
+    for module in numbers:
         lines += [
             f"  - module_name: module_{module}",
             f"    description: Benchmark module {module}",
@@ -88,7 +97,7 @@ def write_modules(path: Path, modules: int) -> None:
                 f"        target_config: {{catalog: gold, schema: bench, table: t{module}_{source}}}",
                 f"        transformation_config: {{{file if source == 1 else notebook}}}",
             ]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return "\n".join(lines) + "\n"
 
 
 def measure(case: str, home: Path, server: LocalServer) -> Cost:

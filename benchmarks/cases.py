@@ -11,12 +11,12 @@ TABLE = "bench.etl.control"
 
 def load(home: Path) -> None:
     """YAML into an empty table."""
-    _manager(home).load_yaml(home / "modules.yml")
+    _manager(home).load_yaml(home / "modules")
 
 
 def load_again(home: Path) -> None:
     """The same YAML once more."""
-    _manager(home).load_yaml(home / "modules.yml")
+    _manager(home).load_yaml(home / "modules")
 
 
 def first_apply(home: Path) -> None:

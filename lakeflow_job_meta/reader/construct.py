@@ -42,10 +42,12 @@ class Construction:
         weight += self._merged
         if weight > MAX_WEIGHT or self._aliases > MAX_ALIASES:
             self.exploded = True
-            what = f"{self._aliases} aliases (limit {MAX_ALIASES})"
+            what, hint = f"{self._aliases} aliases (limit {MAX_ALIASES})", "use fewer aliases"
             if weight > MAX_WEIGHT:
-                what = f"aliases that write out to {weight} values (limit {MAX_WEIGHT})"
-            self._find(node, what, "don't nest aliases within aliases")
+                written_out = ", aliases written out" if self._aliases else ""
+                what = f"{weight} values{written_out} (limit {MAX_WEIGHT})"
+                hint = "don't nest aliases within aliases" if self._aliases else "split the file"
+            self._find(node, what, hint)
         return value
 
     def _build(self, node: yaml.Node) -> Built:

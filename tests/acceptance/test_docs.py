@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from lakeflow_job_meta.workspace.launcher import stop_local
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 NOT_OURS = ("make", "git", "databricks", "export", "kill")
 """First words of commands that are shown but not run here: `make` has tests of its own, others need what isn't here."""
@@ -44,6 +45,9 @@ SAME = (
     (re.compile(r"─+"), "─"),
     (re.compile(r"[ \t]+"), " "),
 )
+
+STORE = "store: "
+"""The line about where one is, which a page need not repeat."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,9 @@ class Command:
 def blocks(page: Path, *languages: str) -> list[Block]:
     text = page.read_text("utf-8")
     return [
-        Block(page, text.count("\n", 0, match.start()) + 2, match[1], match[2], match[3])
+        Block(page, text.count("\n", 0, match.start()) + 2, match[2], match[3], dedent(match[4]))
         for match in FENCE.finditer(text)
-        if match[1] in languages
+        if match[2] in languages
     ]
 
 
@@ -154,7 +158,7 @@ def same(text: str) -> str:
     """Output without what differs from run to run."""
     for what, instead in SAME:
         text = what.sub(instead, text)
-    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip() and not line.startswith(STORE))
 
 
 def pattern(lines: tuple[str, ...]) -> re.Pattern[str]:

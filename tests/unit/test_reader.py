@@ -117,14 +117,14 @@ def test_aliases_that_explode_are_refused() -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     reading = read_text("\n".join(lines), "f.yml")
     assert reading.document is None
-    assert "aliases that write out to" in str(reading.diagnostics[0])
+    assert "values, aliases written out (limit 1000000)" in str(reading.diagnostics[0])
 
 
 @pytest.mark.parametrize("uses", ["<<: *a", "<<: [*a, *a, *a]"])
 def test_merge_keys_that_explode_are_refused(uses: str) -> None:
     keys = ", ".join(f"k{n}: 1" for n in range(2000))
     text = f"a: &a {{{keys}}}\n" + "".join(f"b{n}: {{{uses}}}\n" for n in range(1000))
-    assert "aliases that write out to" in findings(text)[0]
+    assert "values, aliases written out (limit 1000000)" in findings(text)[0]
 
 
 def test_aliases_that_nest_too_deep_are_refused() -> None:
@@ -173,3 +173,8 @@ def test_a_missing_file_and_a_folder_are_errors_that_name_the_path(tmp_path: Pat
         read_file(tmp_path / "no.yml")
     with pytest.raises(InputError, match="can't be read: Is a directory"):
         read_file(tmp_path)
+
+
+def test_a_file_of_too_many_values_is_told_as_such() -> None:
+    text = "a: [" + "1, " * 1_000_001 + "1]\n"
+    assert "values (limit 1000000) (split the file)" in findings(text)[0]
