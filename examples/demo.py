@@ -204,7 +204,7 @@ def try_next() -> None:
     say(f"  export LAKEFLOW_CONTROL_TABLE={TABLE}")
     say("  ljm status                # each module's job")
     say("  ljm changes               # what changed in the table")
-    say(f'  ljm sql "DESCRIBE HISTORY {TABLE}"')
+    say(f'  ljm sql "SELECT module_name, count(*) FROM {TABLE} GROUP BY 1"')
     say(f"  ljm monitor {INBOX} --interval 1   # and edit stores.yml there")
     say("\nA project of your own, in a new shell: ljm init my_project")
     say("README.md and docs/guide.md tell the rest.")

@@ -56,6 +56,10 @@ class ConflictError(LakeflowJobMetaError):
     exit_code = 3
 
 
+class LeaseLost(ConflictError):
+    """Somebody else took over while we worked: what we had not recorded yet is theirs to finish."""
+
+
 class StoreError(LakeflowJobMetaError):
     """The store can't be read or written."""
 

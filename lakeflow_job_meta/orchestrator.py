@@ -14,6 +14,7 @@ from lakeflow_job_meta.compile import CompileOptions, compile_modules
 from lakeflow_job_meta.control.declared import read_declared
 from lakeflow_job_meta.control.state import JobState
 from lakeflow_job_meta.control.tables import ControlTables, owner_of
+from lakeflow_job_meta.control.tenure import Tenure
 from lakeflow_job_meta.diagnostics import errors_in, nearest
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.observe import observe
@@ -273,6 +274,8 @@ class JobOrchestrator:
             now=lambda: datetime.now(UTC),
             actor=getpass.getuser(),
             correlation_id=correlation_id,
+            tenure=Tenure(self.store, self.tables, self.workspace.id, self.settings.lease_seconds),
+            lock_timeout=self.settings.lock_timeout_seconds,
             control_version=declared.control_version,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,18 +21,26 @@ ENVIRONMENT = {
     "default_warehouse_id": "LAKEFLOW_DEFAULT_WAREHOUSE_ID",
     "cluster_id": "LAKEFLOW_CLUSTER_ID",
     "concurrency": "LAKEFLOW_CONCURRENCY",
+    "lease_seconds": "LAKEFLOW_LEASE_SECONDS",
+    "lock_timeout_seconds": "LAKEFLOW_LOCK_TIMEOUT_SECONDS",
 }
 RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 """Set inside of Databricks, where the workspace is the one that we run in."""
 
-MAX_CONCURRENCY = 100
+NUMBERS: Mapping[str, tuple[type[int] | type[float], int, int]] = {
+    "concurrency": (int, 1, 100),
+    "lease_seconds": (float, 1, 3600),
+    "lock_timeout_seconds": (float, 0, 86_400),
+}
+"""Settings that are numbers: their type, the least and the most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a run works on. DATABRICKS_* variables are only credentials: they never choose the workspace.
 
-    `workspace` is `local`, `databricks` (what the SDK finds), a profile's name, or a host (https://…).
+    `workspace` is `local`, `databricks` (what the SDK finds), a profile's name, or a host (https://…). `lease_seconds`
+    is how long a dead holder of the lease keeps others waiting, `lock_timeout_seconds` how long we wait for a live one.
     """
 
     control_table: str = ""
@@ -43,6 +50,8 @@ class Settings:
     default_warehouse_id: str | None = None
     cluster_id: str | None = None
     concurrency: int = 10
+    lease_seconds: float = 90.0
+    lock_timeout_seconds: float = 0.0
 
     def require_control_table(self) -> str:
         """The control table's name.
@@ -110,14 +119,22 @@ def _from_file(path: Path, found: list[Diagnostic]) -> dict[str, Any]:
 
 def _check(values: dict[str, Any], found: list[Diagnostic]) -> None:
     for name, value in values.items():
-        if name == "concurrency":
-            if not re.fullmatch(r"\d+", str(value)) or not 1 <= int(value) <= MAX_CONCURRENCY:
-                found.append(Diagnostic(f"concurrency: expected 1 to {MAX_CONCURRENCY}, found {value!r}"))
-            else:
-                values[name] = int(value)
+        if name in NUMBERS:
+            values[name] = _number(name, value, found)
         elif not isinstance(value, str | Path) or not str(value).strip():
             found.append(Diagnostic(f"{name}: expected text, found {value!r}"))
     if values.get("store", EMBEDDED) != EMBEDDED:
         found.append(
             Diagnostic(f"store: unknown store '{values['store']}'", hint=f"this version has only '{EMBEDDED}'")
         )
+
+
+def _number(name: str, value: object, found: list[Diagnostic]) -> float | int:
+    kind, least, most = NUMBERS[name]
+    try:
+        number = kind(str(value))
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        found.append(Diagnostic(f"{name}: expected {least} to {most}, found {value!r}"))
+    return number

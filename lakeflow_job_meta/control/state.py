@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from lakeflow_job_meta.control.tables import ControlTables
+from lakeflow_job_meta.control.tenure import Tenure
 from lakeflow_job_meta.engine.ports import StateWrite
 from lakeflow_job_meta.errors import ConflictError, StoreError
 from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
@@ -30,7 +31,9 @@ class JobState:
     now: Callable[[], datetime]
     actor: str
     correlation_id: str
+    tenure: Tenure
     control_version: int = 0
+    lock_timeout: float = 0.0
 
     def read(self) -> dict[str, RecordedJob]:
         """Recorded jobs by module.
@@ -41,14 +44,29 @@ class JobState:
         snapshot = self.store.read(self.tables.jobs.name, where={"workspace_id": [self.workspace_id]})
         return _by_module(snapshot, self.workspace_id)
 
-    def write(self, write: StateWrite) -> None:
-        """Write rows in one commit, unless one of them isn't any more what was expected.
+    def begin(self, write: StateWrite) -> None:
+        """Take the lease and write rows in one commit, unless one of them isn't any more what was expected.
 
         Raises:
-            ConflictError: another process wrote a row meanwhile.
+            ConflictError: another process holds the lease, or wrote a row meanwhile.
         """
         now = self.now()
+        self.tenure.take(self._decide(write, now), now, self.lock_timeout)
 
+    def write(self, write: StateWrite, *, last: bool = False) -> None:
+        """Write rows in one commit while the lease is ours; `last` lets go of it in the same commit.
+
+        Raises:
+            LeaseLost: another process took over.
+        """
+        now = self.now()
+        self.tenure.within(self._decide(write, now), now, release=last)
+
+    def check(self) -> None:
+        """Raise LeaseLost unless the lease lasts for one more call."""
+        self.tenure.check()
+
+    def _decide(self, write: StateWrite, now: datetime) -> Callable[[Snapshot], Changes]:
         def decide(snapshot: Snapshot) -> Changes:
             found = _by_module(snapshot, self.workspace_id, only=write.rows)
             moved = sorted(module for module in write.rows if found.get(module) != write.expected[module])
@@ -57,9 +75,13 @@ class JobState:
                     f"the recorded state of {', '.join(moved)} was written by another process meanwhile",
                     hint="let it finish, then plan again",
                 )
-            return Changes(tuple(_to_row(row, now) for row in write.rows.values()))
+            gone = [module for module, row in write.rows.items() if row is None and module in found]
+            return Changes(
+                tuple(_to_row(row, now) for row in write.rows.values() if row is not None),
+                tuple({"workspace_id": self.workspace_id, "module_name": module} for module in gone),
+            )
 
-        self.store.transact(self.tables.jobs, decide)
+        return decide
 
     def log(self, outcomes: Sequence[Outcome]) -> None:
         """Append what was done."""

@@ -7,16 +7,17 @@ knows what to look for; a create is never sent twice; results reach the state in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lakeflow_job_meta.engine.carry_out import Applied, CarryOut
+from lakeflow_job_meta.engine.fence import FencedJobs, FencedQueries
 from lakeflow_job_meta.engine.planner import desired_settings
 from lakeflow_job_meta.engine.ports import Jobs, Queries, State, StateWrite
 from lakeflow_job_meta.engine.rules import Rules
-from lakeflow_job_meta.errors import WorkspaceError
+from lakeflow_job_meta.errors import LeaseLost, WorkspaceError
 from lakeflow_job_meta.model.job import Pending, RecordedJob
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 
@@ -55,22 +56,26 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
     actions = plan.effective
     if not actions:
         return []
-    group = _Group(around.state, _write_intents(actions, plan, around))
+    intents = {action.module: _intent(action, plan, around) for action in actions}
+    around.state.begin(StateWrite(intents, {action.module: action.recorded for action in actions}))
+    jobs = FencedJobs(around.jobs, around.state.check)
+    group = _Group(around.state, intents, jobs)
+    carry_out = CarryOut(
+        jobs, FencedQueries(around.queries, around.state.check), around.rules, plan, around.now, around.actor
+    )
     outcomes: list[Outcome] = []
     try:
-        for applied in _carry_out(actions, plan, group.intents, around):
-            group.add(applied)
-            outcomes.append(applied.outcome)
-            around.on_outcome(applied.outcome)
-    finally:
-        group.flush()
+        try:
+            for applied in _carry_out(actions, carry_out, intents, around):
+                group.add(applied)
+                outcomes.append(applied.outcome)
+                around.on_outcome(applied.outcome)
+        finally:
+            group.flush(last=True)
+    except LeaseLost:
+        jobs.put_right(around.state.read(), around.rules)
+        raise
     return outcomes
-
-
-def _write_intents(actions: Sequence[Action], plan: Plan, around: Surroundings) -> dict[str, RecordedJob]:
-    intents = {action.module: _intent(action, plan, around) for action in actions}
-    around.state.write(StateWrite(intents, {action.module: action.recorded for action in actions}))
-    return intents
 
 
 def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
@@ -88,10 +93,9 @@ def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
 
 
 def _carry_out(
-    actions: Iterable[Action], plan: Plan, intents: Mapping[str, RecordedJob], around: Surroundings
+    actions: Iterable[Action], carry_out: CarryOut, intents: Mapping[str, RecordedJob], around: Surroundings
 ) -> Iterator[Applied]:
     """Results as they come, never more than `concurrency` calls under way."""
-    carry_out = CarryOut(around.jobs, around.queries, around.rules, plan, around.now, around.actor)
     left = iter(actions)
     with ThreadPoolExecutor(around.concurrency, thread_name_prefix="apply") as pool:
         running: set[Future[Applied]] = set()
@@ -130,6 +134,7 @@ class _Group:
 
     state: State
     intents: Mapping[str, RecordedJob]
+    jobs: FencedJobs
     waiting: list[Applied] = field(default_factory=list[Applied])
     since: float = field(default_factory=time.monotonic)
 
@@ -138,10 +143,12 @@ class _Group:
         if len(self.waiting) >= GROUP_SIZE or time.monotonic() - self.since >= GROUP_SECONDS:
             self.flush()
 
-    def flush(self) -> None:
-        if self.waiting:
+    def flush(self, *, last: bool = False) -> None:
+        if self.waiting or last:
             rows = {applied.row.module_name: applied.row for applied in self.waiting}
-            self.state.write(StateWrite(rows, {module: self.intents[module] for module in rows}))
+            self.state.write(StateWrite(rows, {module: self.intents[module] for module in rows}), last=last)
+            self.jobs.forget(rows.values())
+        if self.waiting:
             self.state.log([applied.outcome for applied in self.waiting])
             self.waiting = []
         self.since = time.monotonic()

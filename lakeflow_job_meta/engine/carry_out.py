@@ -72,20 +72,21 @@ class CarryOut:
     def _create(self, desired: DesiredJob, row: RecordedJob, *, searches: bool) -> RecordedJob:
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
         settings = desired_settings(desired, row, identity)
-        if searches and (job := self._find(desired.name, identity)):
+        if searches and (job := self._find(_names(desired, row), identity)):
             return self._reset(desired, replace(row, job_id=job.job_id), job)
         try:
             job_id = self.jobs.create(settings)
         except Unreachable:
             # The call may have had its effect: only the nonce on the job can tell.
-            job = self._find(desired.name, identity)
+            job = self._find({desired.name}, identity)
             if job is None:
                 raise
             job_id = job.job_id
         return self._recorded(desired, replace(row, job_id=job_id), settings)
 
-    def _find(self, name: str, identity: Identity) -> ObservedJob | None:
-        return next((job for job in self.jobs.list(name=name) if Identity.read(job.tags) == identity), None)
+    def _find(self, names: set[str], identity: Identity) -> ObservedJob | None:
+        found = (job for name in sorted(names) for job in self.jobs.list(name=name))
+        return next((job for job in found if Identity.read(job.tags) == identity), None)
 
     def _reset(self, desired: DesiredJob, row: RecordedJob, job: ObservedJob) -> RecordedJob:
         """Bring a job that exists to what is desired, decided on what it is at this moment."""
@@ -153,6 +154,12 @@ class CarryOut:
 
     def _stamped(self, row: RecordedJob) -> RecordedJob:
         return replace(row, applied_at=self.now(), applied_by=self.actor)
+
+
+def _names(desired: DesiredJob, row: RecordedJob) -> set[str]:
+    """What the job may be called: as the rows say now, or as they said when an interrupted create was sent."""
+    pending = row.pending.settings.get("name") if row.pending else None
+    return {desired.name, str(pending or desired.name)}
 
 
 def _was_pending(action: Action) -> bool:

@@ -38,6 +38,10 @@ class Jobs(Protocol):
         """Replace all settings of a job."""
         ...
 
+    def delete(self, job_id: int) -> None:
+        """Delete a job; one that is gone already is no error."""
+        ...
+
 
 class Queries(Protocol):
     """Saved queries in a folder of our own."""
@@ -65,9 +69,9 @@ class Queries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StateWrite:
-    """One group commit: rows to write, each only if the row is still the one that was read (None: none there)."""
+    """One group commit: rows to write (None: to delete), each only if it is still the one read (None: none there)."""
 
-    rows: Mapping[str, RecordedJob]
+    rows: Mapping[str, RecordedJob | None]
     expected: Mapping[str, RecordedJob | None]
 
 
@@ -78,12 +82,24 @@ class State(Protocol):
         """Recorded jobs by module."""
         ...
 
-    def write(self, write: StateWrite) -> None:
-        """Write rows in one commit.
+    def begin(self, write: StateWrite) -> None:
+        """Take the lease and write the first rows in the same commit; waits while somebody else holds it.
 
         Raises:
-            ConflictError: somebody else wrote one of them meanwhile; nothing was written.
+            ConflictError: it was held all the time, or somebody wrote one of the rows; nothing was written.
         """
+        ...
+
+    def write(self, write: StateWrite, *, last: bool = False) -> None:
+        """Write rows in one commit, while the lease is ours; `last` lets go of it in the same commit.
+
+        Raises:
+            LeaseLost: somebody took over; nothing was written.
+        """
+        ...
+
+    def check(self) -> None:
+        """Raise LeaseLost unless the lease lasts for one more call."""
         ...
 
     def log(self, outcomes: Sequence[Outcome]) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DATABRICKS = "databricks"
 """Means: whatever the SDK finds by itself (environment, default profile, runtime)."""
 
+CALL_SECONDS = 30
+"""How long a call may take; a third of the lease's default time to live, see engine.lease."""
+
 KNOWN_FILE = "workspaces.json"
 
 
@@ -103,7 +106,7 @@ def _client(**arguments: Any) -> WorkspaceClient:
     from databricks.sdk.core import Config
 
     try:
-        config = Config(retry_timeout_seconds=60, **arguments)
+        config = Config(retry_timeout_seconds=60, http_timeout_seconds=CALL_SECONDS, **arguments)
         return WorkspaceClient(config=config)
     except ValueError as error:
         raise UsageError(

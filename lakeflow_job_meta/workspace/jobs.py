@@ -67,6 +67,14 @@ class ApiJobs:
         """Replace all settings; the same again does no harm."""
         self._api.send("POST", "/api/2.2/jobs/reset", {"job_id": job_id, "new_settings": settings}, safe=True)
 
+    def delete(self, job_id: int) -> None:
+        """Delete a job; one that is gone already is no error."""
+        try:
+            self._api.send("POST", "/api/2.2/jobs/delete", {"job_id": job_id}, safe=True)
+        except WorkspaceError as error:
+            if not isinstance(error, NotFound) and not _says_absent(error, job_id):
+                raise
+
 
 def _says_absent(error: WorkspaceError, job_id: int) -> bool:
     """A deleted job answers 400 INVALID_PARAMETER_VALUE `Job N does not exist.`; only that, with our id, is absence."""

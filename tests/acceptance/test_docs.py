@@ -1,7 +1,7 @@
 """What README and docs say is so: every snippet runs in order as a reader would run it, links lead somewhere, and the
 page of commands names each command and option that there is, and no other.
 
-A page is one session in a folder of its own. Blocks marked `console` are commands after `$` and what they print, where
+A page is read in one go, in a folder of its own. Blocks marked `console` are commands after `$` and what they print, where
 a line `...` stands for any lines, and ids, times and the width of tables don't matter; a command without output below
 it only has to succeed. Blocks marked `python` run too. `no-run` after the language means: needs something that a test
 has not (a real workspace, the databricks CLI, a process that doesn't end); commands must be known all the same.
@@ -10,6 +10,7 @@ has not (a real workspace, the databricks CLI, a process that doesn't end); comm
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -115,7 +116,7 @@ def plain_words(text: str) -> list[str] | None:
     return None if shellish else shlex.split(text)
 
 
-class Session:
+class Reader:
     """A reader's terminal, and the Python prompt beside it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +168,7 @@ def pattern(lines: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """A folder that holds what a checkout does beside the code."""
     for name in list(os.environ):
         if name.startswith(("LAKEFLOW_", "DATABRICKS_")):
@@ -184,7 +185,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
     monkeypatch.setenv("PATH", str(shims), prepend=os.pathsep)
     monkeypatch.chdir(folder)
     with kept_logging():
-        yield Session(monkeypatch)
+        yield Reader(monkeypatch)
     for known in tmp_path.rglob("local/server.json"):
         stop_local(known.parents[1])
 
@@ -204,15 +205,15 @@ def kept_logging() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_snippet_of_a_page_runs_and_prints_what_the_page_shows(page: Path, session: Session) -> None:
+def test_every_snippet_of_a_page_runs_and_prints_what_the_page_shows(page: Path, reader: Reader) -> None:
     for block in blocks(page, "console", "python"):
         if not block.runs:
             continue
         if block.language == "python":
-            session.python(block)
+            reader.python(block)
         else:
             for command in commands(block):
-                session.type(command, block.name)
+                reader.type(command, block.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -226,6 +227,24 @@ def test_python_that_is_not_run_compiles_and_commands_that_are_not_run_are_known
                 known, rest = find_command(words[1:])
                 with known.make_context(known.name, rest, resilient_parsing=False):
                     pass
+
+
+def test_every_yaml_and_json_example_is_valid_metadata(tmp_path: Path) -> None:
+    notebook = {"task_type": "notebook", "notebook_path": "/x"}
+    environments = [{"environment_key": "default", "spec": {"environment_version": "3"}}]
+    examples = {block.name: block.text for page in PAGES for block in blocks(page, "yaml")}
+    for block in blocks(ROOT / "docs" / "control-table.md", "json"):
+        configs = {"orders": notebook, "example": json.loads(block.text)}
+        sources = [{"source_id": name, "transformation_config": config} for name, config in configs.items()]
+        module = {"module_name": "m", "job_config": {"environments": environments}, "sources": sources}
+        examples[block.name] = json.dumps({"modules": [module]})
+    assert len(examples) > 5
+    for name, text in examples.items():
+        file = tmp_path / "example.yml"
+        file.write_text(text, "utf-8")
+        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()), kept_logging():
+            code = run(["validate", str(file)])
+        assert code == 0, f"{name}: {printed.getvalue()}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

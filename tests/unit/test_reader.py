@@ -173,8 +173,3 @@ def test_a_missing_file_and_a_folder_are_errors_that_name_the_path(tmp_path: Pat
         read_file(tmp_path / "no.yml")
     with pytest.raises(InputError, match="can't be read: Is a directory"):
         read_file(tmp_path)
-
-
-def test_a_file_of_too_many_values_is_told_as_such() -> None:
-    text = "a: [" + "1, " * 1_000_001 + "1]\n"
-    assert "values (limit 1000000) (split the file)" in findings(text)[0]

@@ -47,7 +47,7 @@ def test_all_findings_come_at_once_with_their_places(tmp_path: Path) -> None:
         load(tmp_path, "controltable: a.b.c\nconcurrency: many\nstore: spark\n")
     text = str(raised.value)
     assert "lakeflow.yml:1:1: error: unknown setting 'controltable' (did you mean 'control_table'?)" in text
-    assert "expected 1 to 100, found 'many'" in text
+    assert "concurrency: expected 1 to 100, found 'many'" in text
     assert "unknown store 'spark'" in text
 
 
