@@ -149,10 +149,10 @@ def applier(project: Project) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2])
 
 
-def stop_during(project: Project, process: subprocess.Popen[str], path: str) -> None:
-    """SIGSTOP the process once a call to this path has been made."""
+def stop_during(project: Project, process: subprocess.Popen[str], path: str, *, call: int = 1) -> None:
+    """SIGSTOP the process once the first, second, … call to this path has been made."""
     deadline = time.monotonic() + 20
-    while not any(each[1].startswith(path) for each in project.site.requests()):
+    while sum(each[1].startswith(path) for each in project.site.requests()) < call:
         assert time.monotonic() < deadline, "the call never came"
         time.sleep(0.005)
     process.send_signal(signal.SIGSTOP)
@@ -188,7 +188,7 @@ def test_a_process_stopped_before_its_reset_does_not_take_back_newer_settings(pr
     project.site.forget_requests()
     process = applier(project)
     try:
-        stop_during(project, process, "/api/2.2/jobs/get")
+        stop_during(project, process, "/api/2.2/jobs/get", call=2)
         project.site.no_faults()
         project.sql(f"UPDATE {TABLE} SET transformation_config = replace(transformation_config, '/old/', '/new/')")
         takes_over(project)
