@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,18 @@ from uuid import uuid4
 
 from lakeflow_job_meta.compile import CompileOptions, compile_modules
 from lakeflow_job_meta.control.declared import read_declared
+from lakeflow_job_meta.control.identity import check_identity, check_workspace, keep_owner, mint_owner
+from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.state import JobState
-from lakeflow_job_meta.control.tables import ControlTables, owner_of
+from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner_of
 from lakeflow_job_meta.control.tenure import Tenure
-from lakeflow_job_meta.diagnostics import errors_in, nearest
+from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, errors_in
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.observe import observe
-from lakeflow_job_meta.engine.planner import World, plan_actions
+from lakeflow_job_meta.engine.planner import Policy, World, find_moves, plan_actions
 from lakeflow_job_meta.engine.rules import load_rules
 from lakeflow_job_meta.errors import ApplyError, ConflictError, InputError, RunnerMissing, UsageError
-from lakeflow_job_meta.model.plan import Basis, Outcome, Plan
+from lakeflow_job_meta.model.plan import ActionKind, Basis, Outcome, Plan
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.settings import Settings, load_settings
 from lakeflow_job_meta.store.open import open_store
@@ -32,8 +35,14 @@ if TYPE_CHECKING:
 
     from lakeflow_job_meta.compile import Compiled
     from lakeflow_job_meta.control.declared import Declared
+    from lakeflow_job_meta.engine.lease import Lease
+    from lakeflow_job_meta.engine.observe import Observation
     from lakeflow_job_meta.model.job import RecordedJob
     from lakeflow_job_meta.store.base import Store
+
+
+FEW = 3
+"""Disruptions up to that number are no matter of per cent."""
 
 
 class JobOrchestrator:
@@ -82,55 +91,54 @@ class JobOrchestrator:
         """Make those of our tables that don't exist; returns their names."""
         return [str(name) for name in self.tables.ensure(self.store)]
 
-    def plan(self, modules: Collection[str] | None = None, *, refresh: bool = True) -> Plan:
+    def plan(
+        self,
+        modules: Collection[str] | None = None,
+        *,
+        refresh: bool = True,
+        prune: bool = False,
+        destroy: bool = False,
+    ) -> Plan:
         """What applying would do; changes nothing.
 
         Args:
-            modules: plan only these; all by default.
+            modules: plan only these: names, globs, `tag:key=value`, `source:id`; all by default.
             refresh: look at the workspace too. Without, only what the rows changed is found, and no request is sent.
+            prune: delete the jobs of modules that have no rows left; otherwise they are paused.
+            destroy: delete all (selected) jobs, whatever the rows say.
 
         Raises:
             InputError: a module that nothing declares; or the table is empty although there are jobs.
+            ConflictError: the table is a copy, or its jobs are in another workspace.
             TableNotFound: there is no control table.
         """
-        owner = owner_of(self.tables.require(self.store))
+        info = self.tables.require(self.store)
+        check_identity(info)
         declared = read_declared(self.store, self.tables)
         compiled = self._compile(declared)
         state = self._state("plan", declared)
         recorded = state.read()
-        _check_selection(modules, compiled, recorded)
-        if modules is None and not declared.sources:
+        if not recorded:
+            check_workspace(self.workspace.id, state.workspaces())
+        if modules is None and not declared.sources and not destroy:
             _refuse_empty(recorded, self.tables.control.name)
-        selected = None if modules is None else frozenset(modules)
-
-        def wanted(module: str) -> bool:
-            return selected is None or module in selected
-
-        desired = {name: job for name, job in compiled.jobs.items() if wanted(name)}
-        known = {name: row for name, row in recorded.items() if wanted(name)}
-        rules = load_rules()
-        observation = (
-            observe(self.workspace.jobs, self._queries(owner), desired, known, owner, rules) if refresh else None
-        )
-        frozen = {name: _findings_of(name, compiled) for name in compiled.frozen if wanted(name)}
-        basis = Basis(
-            str(self.tables.control.name),
-            declared.control_id,
-            declared.control_version,
-            declared.modules_id,
-            declared.modules_version,
-            self.workspace.id,
-            owner,
-        )
-        found = tuple(each for each in compiled.diagnostics if wanted(getattr(each.location, "module", "")))
+        known = compiled.jobs.keys() | compiled.frozen | recorded.keys()
+        selected = None if modules is None else select_modules(modules, known, compiled.jobs, declared.sources)
+        frozen = {name: _findings_of(name, compiled) for name in compiled.frozen}
+        policy = Policy(prune, destroy, self.settings.drift)
+        owner = owner_of(info)
+        world = World(compiled.jobs, frozen, recorded, None, owner, load_rules(), policy, selected)
+        if refresh:
+            world = replace(world, observation=self._observe(world))
         return Plan(
-            plan_actions(World(desired, frozen, known, observation, owner, rules)),
-            basis,
+            plan_actions(world),
+            _basis(declared, self.tables.control.name, self.workspace.id, owner),
             self.workspace.label,
             self.store.label,
-            found,
+            tuple(each for each in compiled.diagnostics if _concerns(each, selected)),
             refresh,
-            observation.lost_queries if observation else frozenset(),
+            world.observation.lost_queries if world.observation else frozenset(),
+            self.settings.drift,
         )
 
     def apply(
@@ -139,17 +147,22 @@ class JobOrchestrator:
         *,
         on_outcome: Callable[[Outcome], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        allow_disruptive: bool = False,
     ) -> tuple[Outcome, ...]:
         """Carry out a plan: one outcome for each action that was tried.
 
         Args:
+            allow_disruptive: a person has agreed to a plan that takes away more than the settings allow.
             on_outcome: called as each module is done.
             stop: asked between two actions; True ends the run after those under way.
 
         Raises:
-            ConflictError: the plan's rows changed since it was made; nothing was done.
+            ConflictError: the plan's rows changed since it was made, or another run holds the lease; nothing was done.
+            UsageError: the plan takes away more than the settings allow; nothing was done.
             ApplyError: some modules failed, or can't go on; all others are done.
         """
+        if not allow_disruptive and (why := self.too_disruptive(plan)):
+            raise UsageError(why, hint="look at the plan; if that is meant: --allow-disruptive")
         declared = self._check_fresh(plan)
         if not plan.empty:
             self.ensure_setup()
@@ -162,6 +175,7 @@ class JobOrchestrator:
             new_nonce=lambda: uuid4().hex[:16],
             actor=getpass.getuser(),
             concurrency=self.settings.concurrency,
+            list_lag=self.settings.list_lag_seconds,
             stop=stop or (lambda: False),
             on_outcome=on_outcome or (lambda outcome: None),
         ) if not plan.empty else None  # fmt: skip
@@ -176,6 +190,109 @@ class JobOrchestrator:
                 outcomes=outcomes,
             )
         return outcomes
+
+    def too_disruptive(self, plan: Plan) -> str:
+        """Why a person has to agree to a plan that takes much away; empty where it doesn't."""
+        number = sum(action.disruptions for action in plan.effective)
+        jobs = sum(action.recorded is not None for action in plan.actions)
+        share = 100 * sum(action.disruptions > 0 for action in plan.effective) / max(jobs, 1)
+        what = f"the plan deletes, pauses or makes again {number} jobs and tasks"
+        if number > self.settings.max_disruptive:
+            return f"{what}, more than max_disruptive = {self.settings.max_disruptive}"
+        if number > FEW and share > self.settings.max_disruptive_percent:
+            most = self.settings.max_disruptive_percent
+            return f"{what}, {share:.0f} % of the modules, more than max_disruptive_percent = {most:g}"
+        return ""
+
+    def adopt(self, wanted: Collection[str]) -> tuple[tuple[Outcome, ...], dict[str, str]]:
+        """Take jobs that exist into the tables: rows that declare them as they are, so that the next plan is empty.
+
+        Args:
+            wanted: job ids, names, globs, `tag:key=value`, or `*`.
+
+        Returns:
+            The outcomes, and the jobs that were left alone by name, with the reason.
+
+        Raises:
+            InputError: nothing matches, or a module of that name exists.
+            ApplyError: some could not be taken over.
+        """
+        from lakeflow_job_meta.control.adopt import Adoption
+
+        self.ensure_setup()
+        adoption = Adoption(self.store, self.tables, datetime.now(UTC))
+        known = {row.job_id for row in self._state("adopt", read_declared(self.store, self.tables)).read().values()}
+        jobs, skipped = adoption.choose(wanted, self.workspace.jobs, {job for job in known if job is not None})
+        ids = adoption.write([self.workspace.jobs.get(job.job_id) for job in jobs])
+        plan = self.plan(list(ids), refresh=False) if ids else None
+        if plan is None:
+            return (), skipped
+        actions = tuple(
+            replace(action, kind=ActionKind.ADOPT, job_id=ids[action.module], reason="taken over", changes=())
+            for action in plan.actions
+            if not action.failed
+        )
+        return self.apply(replace(plan, actions=actions)), skipped
+
+    def forget(self, modules: Collection[str]) -> list[str]:
+        """Let go of the jobs of these modules without touching them; returns the modules.
+
+        Raises:
+            InputError: no such module, or its rows still ask for the job.
+            ConflictError: another run holds the lease.
+        """
+        declared = read_declared(self.store, self.tables)
+        state = self._state("forget", declared)
+        recorded = state.read()
+        compiled = self._compile(declared)
+        selected = select_modules(modules, recorded.keys(), compiled.jobs, ())
+        for module in sorted(selected):
+            if (job := compiled.jobs.get(module)) is not None and job.active:
+                raise InputError(
+                    f"the rows of module {module} still ask for its job: the next run would take it up again",
+                    hint="deactivate or delete its rows first",
+                )
+        state.forget({module: recorded[module] for module in selected})
+        return sorted(selected)
+
+    def lease(self) -> Lease | None:
+        """Who may write now; None where nobody ever did."""
+        return self._tenure().current()
+
+    def release_lease(self) -> Lease | None:
+        """Let go of the lease whoever holds it; the holder is fenced off. Returns what was held."""
+        return self._tenure().break_lease(datetime.now(UTC))
+
+    def identity(self) -> dict[str, Any]:
+        """Whose jobs these are: control_table, made_as (its name when it was made), owner, workspace, workspaces."""
+        info = self.tables.require(self.store)
+        state = self._state("identity", read_declared(self.store, self.tables))
+        return {
+            "control_table": str(info.name),
+            "made_as": info.properties.get(NAME_PROPERTY, str(info.name)),
+            "owner": owner_of(info),
+            "workspace": self.workspace.id,
+            "workspaces": sorted(state.workspaces()),
+        }
+
+    def new_identity(self) -> str:
+        """Make a copied table a control table of its own: a new owner, and none of the original's jobs."""
+        info = self.tables.require(self.store)
+        state = self._state("identity", read_declared(self.store, self.tables))
+        if recorded := state.read():
+            state.forget(recorded)
+        return mint_owner(self.store, info)
+
+    def keep_identity(self) -> None:
+        """Say that this table is the original, under its present name, and meant to have jobs in this workspace too."""
+        keep_owner(self.store, self.tables.require(self.store))
+        self._state("identity", read_declared(self.store, self.tables)).acknowledge()
+
+    def log(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest actions first."""
+        self.ensure_setup()
+        rows = sorted(self.store.read(self.tables.log.name).rows, key=lambda row: row["logged_at"], reverse=True)
+        return [dict(row) for row in rows[:limit]]
 
     def create_or_update_job(self, module: str) -> int:
         """Bring one module's job up to date; returns its id.
@@ -274,10 +391,26 @@ class JobOrchestrator:
             now=lambda: datetime.now(UTC),
             actor=getpass.getuser(),
             correlation_id=correlation_id,
-            tenure=Tenure(self.store, self.tables, self.workspace.id, self.settings.lease_seconds),
+            tenure=self._tenure(),
             lock_timeout=self.settings.lock_timeout_seconds,
             control_version=declared.control_version,
         )
+
+    def _tenure(self) -> Tenure:
+        return Tenure(self.store, self.tables, self.workspace.id, self.settings.lease_seconds)
+
+    def _observe(self, world: World) -> Observation:
+        """Look at the selected modules, and at those whose jobs move to them."""
+        selected = world.selected
+        if selected is not None:
+            selected |= {origin for module, origin in find_moves(world).items() if module in selected}
+
+        def wanted(module: str) -> bool:
+            return selected is None or module in selected
+
+        desired = {name: job for name, job in world.desired.items() if wanted(name)}
+        recorded = {name: row for name, row in world.recorded.items() if wanted(name)}
+        return observe(self.workspace.jobs, self._queries(world.owner), desired, recorded, world.owner, world.rules)
 
     def _queries(self, owner: str) -> Any:
         # Copies of one control table have the same name in several workspaces or catalogs: the owner keeps them apart.
@@ -303,11 +436,20 @@ class JobOrchestrator:
         return declared
 
 
-def _check_selection(modules: Collection[str] | None, compiled: Compiled, recorded: dict[str, RecordedJob]) -> None:
-    known = compiled.jobs.keys() | compiled.frozen | recorded.keys()
-    for module in modules or ():
-        if module not in known:
-            raise InputError(f"there is no module '{module}'", hint=nearest(module, known))
+def _basis(declared: Declared, table: TableName, workspace_id: str, owner: str) -> Basis:
+    return Basis(
+        str(table),
+        declared.control_id,
+        declared.control_version,
+        declared.modules_id,
+        declared.modules_version,
+        workspace_id,
+        owner,
+    )
+
+
+def _concerns(found: Diagnostic, selected: frozenset[str] | None) -> bool:
+    return selected is None or (isinstance(found.location, RowLocation) and found.location.module in selected)
 
 
 def _refuse_empty(recorded: dict[str, RecordedJob], table: TableName) -> None:
@@ -321,6 +463,6 @@ def _refuse_empty(recorded: dict[str, RecordedJob], table: TableName) -> None:
 
 
 def _findings_of(module: str, compiled: Compiled) -> str:
-    own = errors_in(each for each in compiled.diagnostics if getattr(each.location, "module", "") == module)
+    own = errors_in(each for each in compiled.diagnostics if _concerns(each, frozenset([module])))
     more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""
     return f"{own[0].message}{more}" if own else "bad rows"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, errors_in, nearest
 from lakeflow_job_meta.errors import InputError, UsageError
@@ -23,14 +23,22 @@ ENVIRONMENT = {
     "concurrency": "LAKEFLOW_CONCURRENCY",
     "lease_seconds": "LAKEFLOW_LEASE_SECONDS",
     "lock_timeout_seconds": "LAKEFLOW_LOCK_TIMEOUT_SECONDS",
+    "list_lag_seconds": "LAKEFLOW_LIST_LAG_SECONDS",
+    "max_disruptive": "LAKEFLOW_MAX_DISRUPTIVE",
+    "max_disruptive_percent": "LAKEFLOW_MAX_DISRUPTIVE_PERCENT",
 }
 RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 """Set inside of Databricks, where the workspace is the one that we run in."""
+
+DRIFT_POLICIES = ("enforce", "report", "ignore")
 
 NUMBERS: Mapping[str, tuple[type[int] | type[float], int, int]] = {
     "concurrency": (int, 1, 100),
     "lease_seconds": (float, 1, 3600),
     "lock_timeout_seconds": (float, 0, 86_400),
+    "list_lag_seconds": (float, 0, 600),
+    "max_disruptive": (int, 0, 1_000_000),
+    "max_disruptive_percent": (float, 0, 100),
 }
 """Settings that are numbers: their type, the least and the most."""
 
@@ -41,6 +49,9 @@ class Settings:
 
     `workspace` is `local`, `databricks` (what the SDK finds), a profile's name, or a host (https://…). `lease_seconds`
     is how long a dead holder of the lease keeps others waiting, `lock_timeout_seconds` how long we wait for a live one.
+    `list_lag_seconds` is how long the workspace's lists may leave out a job that was just made. A plan that takes away
+    more than `max_disruptive` jobs and tasks, or more than `max_disruptive_percent` of all jobs, wants a person's word.
+    `drift` maps paths of fields to enforce, report or ignore.
     """
 
     control_table: str = ""
@@ -52,6 +63,10 @@ class Settings:
     concurrency: int = 10
     lease_seconds: float = 90.0
     lock_timeout_seconds: float = 0.0
+    list_lag_seconds: float = 10.0
+    max_disruptive: int = 10
+    max_disruptive_percent: float = 50.0
+    drift: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def require_control_table(self) -> str:
         """The control table's name.
@@ -106,7 +121,7 @@ def _from_file(path: Path, found: list[Diagnostic]) -> dict[str, Any]:
     if not isinstance(value, dict):
         found.append(Diagnostic("expected settings (key: value)", FileLocation(str(path))))
         return {}
-    known = {field.name for field in fields(Settings)}
+    known = {each.name for each in fields(Settings)}
     values: dict[str, Any] = {}
     for name, each in value.items():  # pyright: ignore[reportUnknownVariableType] - keys are text: the reader checks
         where = reading.document.position((str(name),), key=True)  # pyright: ignore[reportUnknownArgumentType]
@@ -121,12 +136,24 @@ def _check(values: dict[str, Any], found: list[Diagnostic]) -> None:
     for name, value in values.items():
         if name in NUMBERS:
             values[name] = _number(name, value, found)
+        elif name == "drift":
+            _check_drift(value, found)
         elif not isinstance(value, str | Path) or not str(value).strip():
             found.append(Diagnostic(f"{name}: expected text, found {value!r}"))
     if values.get("store", EMBEDDED) != EMBEDDED:
         found.append(
             Diagnostic(f"store: unknown store '{values['store']}'", hint=f"this version has only '{EMBEDDED}'")
         )
+
+
+def _check_drift(value: object, found: list[Diagnostic]) -> None:
+    if not isinstance(value, Mapping):
+        found.append(Diagnostic(f"drift: expected paths with a policy each, found {value!r}"))
+        return
+    for path, policy in cast("Mapping[str, object]", value).items():
+        if policy not in DRIFT_POLICIES:
+            hint = nearest(str(policy), DRIFT_POLICIES)
+            found.append(Diagnostic(f"drift.{path}: expected {', '.join(DRIFT_POLICIES)}, found {policy!r}", hint=hint))
 
 
 def _number(name: str, value: object, found: list[Diagnostic]) -> float | int:

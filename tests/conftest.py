@@ -108,6 +108,6 @@ def project(tmp_path: Path, site: Site) -> Project:
     site.no_faults()
     site.forget_requests()
     home = tmp_path / "home"
-    made = Project(home, site, site.client(uuid4().hex), Settings(TABLE, home), DeltaStore(home))
+    made = Project(home, site, site.client(uuid4().hex), Settings(TABLE, home, list_lag_seconds=0.5), DeltaStore(home))
     made.manager.ensure_exists()
     return made

@@ -8,6 +8,7 @@ from typing import Any
 
 from lakeflow_job_meta.compile import graph
 from lakeflow_job_meta.compile.findings import Findings, parse_object
+from lakeflow_job_meta.compile.lifecycle import take_lifecycle
 from lakeflow_job_meta.compile.tasks import TaskContext, build_task
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.model import jobs_api
@@ -75,19 +76,23 @@ def _compile_module(
         return None
     module = settings[0] if settings else Module(name)
     active = sorted((row for row in rows if row.active), key=lambda row: (graph.order_of(row), row.source_id))
+    config = parse_object(module.job_config, findings, "job_config")
+    if config is None:
+        return None
+    lifecycle = take_lifecycle(config, findings.at("job_config"))
     if not module.active or not active:
-        # Whatever such a module's config says doesn't matter until it is active again.
-        return DesiredJob(name, "", active=False)
-    config = _job_config(module, findings)
+        # Whatever else such a module says doesn't matter until it is active again.
+        return DesiredJob(name, "", active=False, lifecycle=lifecycle)
+    _check_config(config, findings)
     built = _tasks(rows, active, options, findings)
-    if config is None or built is None:
+    if built is None:
         return None
     job_name = config.get("name", f"{NAME_PREFIX}{name}")
     description = {"description": module.description} if module.description and "description" not in config else {}
     desired = {"name": job_name, **description, **config, "tasks": built.tasks}
     _check_job(desired, {source.source_id: task for source, task in zip(active, built.tasks, strict=True)}, findings)
     return DesiredJob(
-        name, str(job_name), True, desired, built.queries, sources=tuple(source.source_id for source in active)
+        name, str(job_name), True, desired, built.queries, tuple(source.source_id for source in active), lifecycle
     )
 
 
@@ -134,17 +139,14 @@ def _tasks(
     return None if findings.failed else _Tasks(tasks, queries)
 
 
-def _job_config(module: Module, findings: Findings) -> dict[str, Any] | None:
+def _check_config(config: Mapping[str, Any], findings: Findings) -> None:
     report = findings.at("job_config")
-    config = parse_object(module.job_config, findings, "job_config")
-    if config is None:
-        return None
     if "tasks" in config:
         report("tasks are declared by sources, not by job_config", path=("tasks",))
     for problem in jobs_api.check({key: value for key, value in config.items() if key != "tasks"}, "JobSettings"):
         report(problem.message, path=problem.path, hint=problem.hint)
     if findings.failed:
-        return None
+        return
     name = config.get("name")
     if name is not None and (not name.strip() or len(name.encode()) > MAX_NAME_BYTES):
         report(f"expected a name of 1 to {MAX_NAME_BYTES} bytes, found {len(name.encode())}", path=("name",))
@@ -154,7 +156,6 @@ def _job_config(module: Module, findings: Findings) -> dict[str, Any] | None:
     firing = [key for key in PAUSABLE if config.get(key) is not None]
     if len(firing) > 1:
         report(f"expected one of schedule, trigger and continuous, found {' and '.join(firing)}", path=(firing[1],))
-    return config
 
 
 def _check_job(settings: Mapping[str, Any], tasks: Mapping[str, Mapping[str, Any]], findings: Findings) -> None:

@@ -61,10 +61,11 @@ def newest_by_key(records: Iterable[FileRecord]) -> dict[RowKey, FileRecord]:
     newest: dict[RowKey, FileRecord] = {}
     for record in records:
         other = newest.get(record.key)
-        if other is None or _age(record) > _age(other):
+        if other is None or age(record) > age(other):
             newest[record.key] = record
     return newest
 
 
-def _age(record: FileRecord) -> float:
+def age(record: FileRecord) -> float:
+    """When the claim was made, in seconds since 1970: the greater, the newer."""
     return record.loaded_at.timestamp() if record.loaded_at is not None else 0.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.control.tenure import Tenure
+from lakeflow_job_meta.control.tenure import LEASE, Tenure
 from lakeflow_job_meta.engine.ports import StateWrite
 from lakeflow_job_meta.errors import ConflictError, StoreError
 from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
@@ -43,6 +43,25 @@ class JobState:
         """
         snapshot = self.store.read(self.tables.jobs.name, where={"workspace_id": [self.workspace_id]})
         return _by_module(snapshot, self.workspace_id)
+
+    def workspaces(self) -> frozenset[str]:
+        """The ids of all workspaces that the state has jobs in, and of those that it was told to have."""
+        snapshot = self.store.read(self.tables.jobs.name, columns=["workspace_id"])
+        return frozenset(str(row["workspace_id"]).removeprefix(f"{LEASE}:") for row in snapshot.rows)
+
+    def acknowledge(self) -> None:
+        """Note that this workspace is meant to have jobs, though it has none yet."""
+        self.begin(StateWrite({}, {}))
+        self.write(StateWrite({}, {}), last=True)
+
+    def forget(self, modules: Mapping[str, RecordedJob]) -> None:
+        """Delete the rows of these modules; their jobs aren't touched.
+
+        Raises:
+            ConflictError: another process holds the lease, or wrote one of the rows.
+        """
+        self.begin(StateWrite(dict.fromkeys(modules), modules))
+        self.write(StateWrite({}, {}), last=True)
 
     def begin(self, write: StateWrite) -> None:
         """Take the lease and write rows in one commit, unless one of them isn't any more what was expected.
@@ -173,9 +192,7 @@ def _to_row(job: RecordedJob, now: datetime) -> Row:
         "status": job.status,
         "nonce": job.nonce,
         "settings": canonical(job.settings) if job.settings else None,
-        "pending": canonical({"kind": pending.kind, "settings": pending.settings, "nonce": pending.nonce})
-        if pending
-        else None,
+        "pending": canonical(asdict(pending)) if pending else None,
         "queries": canonical(queries) if queries else None,
         "fingerprint": job.fingerprint,
         "control_version": job.control_version,

@@ -14,6 +14,8 @@ from lakeflow_job_meta.model.table import TableInfo, TableName, TableSpec
 from lakeflow_job_meta.store.base import Store
 
 OWNER_PROPERTY = "lakeflow_job_meta.owner"
+NAME_PROPERTY = "lakeflow_job_meta.control_table"
+"""The name that the control table was made under: a copy carries the original's."""
 
 
 @cache
@@ -99,4 +101,4 @@ def owner_of(info: TableInfo) -> str:
 
 
 def _with_owner(spec: TableSpec) -> TableSpec:
-    return replace(spec, properties={**spec.properties, OWNER_PROPERTY: str(uuid4())})
+    return replace(spec, properties={**spec.properties, OWNER_PROPERTY: str(uuid4()), NAME_PROPERTY: str(spec.name)})

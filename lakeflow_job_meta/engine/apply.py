@@ -7,12 +7,13 @@ knows what to look for; a create is never sent twice; results reach the state in
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lakeflow_job_meta.engine.carry_out import Applied, CarryOut
+from lakeflow_job_meta.engine.diff import union
 from lakeflow_job_meta.engine.fence import FencedJobs, FencedQueries
 from lakeflow_job_meta.engine.planner import desired_settings
 from lakeflow_job_meta.engine.ports import Jobs, Queries, State, StateWrite
@@ -42,6 +43,7 @@ class Surroundings:
     new_nonce: Callable[[], str]
     actor: str
     concurrency: int = 10
+    list_lag: float = 0.0
     stop: Callable[[], bool] = lambda: False
     on_outcome: Callable[[Outcome], None] = lambda outcome: None
 
@@ -57,11 +59,17 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
     if not actions:
         return []
     intents = {action.module: _intent(action, plan, around) for action in actions}
-    around.state.begin(StateWrite(intents, {action.module: action.recorded for action in actions}))
+    around.state.begin(_first_write(actions, intents))
     jobs = FencedJobs(around.jobs, around.state.check)
     group = _Group(around.state, intents, jobs)
     carry_out = CarryOut(
-        jobs, FencedQueries(around.queries, around.state.check), around.rules, plan, around.now, around.actor
+        jobs,
+        FencedQueries(around.queries, around.state.check),
+        around.rules,
+        plan,
+        around.now,
+        around.actor,
+        around.list_lag,
     )
     outcomes: list[Outcome] = []
     try:
@@ -78,18 +86,41 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
     return outcomes
 
 
+def _first_write(actions: Sequence[Action], intents: Mapping[str, RecordedJob]) -> StateWrite:
+    rows: dict[str, RecordedJob | None] = dict(intents)
+    expected: dict[str, RecordedJob | None] = {action.module: action.recorded for action in actions}
+    for action in actions:
+        if action.kind is ActionKind.MOVE and action.recorded is not None:
+            # The row changes its module in one commit: at no moment do two modules have the job, or none.
+            rows[action.recorded.module_name] = None
+            expected |= {action.module: None, action.recorded.module_name: action.recorded}
+    return StateWrite(rows, expected)
+
+
 def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
     before = action.recorded or RecordedJob(
         action.module, plan.basis.workspace_id, status="pending", created_timestamp=around.now()
     )
-    if action.desired is None or not action.desired.active:
-        return replace(before, pending=Pending(str(action.kind), {}, before.nonce or ""))
+    since = around.now().isoformat()
+    pending = Pending(str(action.kind), {}, before.nonce or "", since)
+    if action.desired is None or not action.desired.active or action.kind is ActionKind.DELETE:
+        return replace(before, pending=pending)
     wanted = desired_settings(action.desired, action.recorded, None)
+    if action.kind is ActionKind.ADOPT:
+        # The id is known from the start, so that no crash can lead to a second job.
+        return replace(
+            before, job_id=action.job_id, pending=replace(pending, settings=wanted, nonce=around.new_nonce())
+        )
     if action.kind in MAKES_JOB:
         # A confirmed absent job's id is forgotten here, so that after a crash the nonce is what is looked for.
         nonce = before.pending.nonce if before.pending and before.job_id is None else around.new_nonce()
-        return replace(before, job_id=None, pending=Pending("create", wanted, nonce))
-    return replace(before, pending=Pending(str(action.kind), wanted, before.nonce or ""))
+        return replace(before, job_id=None, pending=Pending("create", wanted, nonce, since))
+    # What an interrupted action was about to set is ours too, until a later one has succeeded.
+    wanted = union(wanted, before.pending.settings, around.rules) if before.pending else wanted
+    moved_from = before.pending.moved_from if before.pending else ""
+    if action.kind is ActionKind.MOVE:
+        moved_from = before.module_name
+    return replace(before, module_name=action.module, pending=replace(pending, settings=wanted, moved_from=moved_from))
 
 
 def _carry_out(
@@ -120,7 +151,7 @@ def _one(carry_out: CarryOut, action: Action, intent: RecordedJob) -> Applied:
     started = time.monotonic()
     try:
         row = carry_out.run(action, intent)
-        outcome = Outcome(action, True, row.job_id)
+        outcome = Outcome(action, True, row.job_id if row else intent.job_id)
     except WorkspaceError as error:
         # What was made before the failure (saved queries) is in the intent's place already: see CarryOut.run.
         row = replace(carry_out.reached.get(action.module, intent), last_error=str(error.message))
@@ -145,9 +176,9 @@ class _Group:
 
     def flush(self, *, last: bool = False) -> None:
         if self.waiting or last:
-            rows = {applied.row.module_name: applied.row for applied in self.waiting}
+            rows = {applied.outcome.action.module: applied.row for applied in self.waiting}
             self.state.write(StateWrite(rows, {module: self.intents[module] for module in rows}), last=last)
-            self.jobs.forget(rows.values())
+            self.jobs.forget([row for row in rows.values() if row is not None])
         if self.waiting:
             self.state.log([applied.outcome for applied in self.waiting])
             self.waiting = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +14,10 @@ from lakeflow_job_meta.engine.planner import (
     ACTIVE,
     INACTIVE,
     PAUSED_BY_US,
+    Policy,
     desired_settings,
+    known_nonce,
+    left_alone,
     not_ours,
     target_settings,
 )
@@ -26,9 +30,9 @@ from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one action, and the state's row that says so."""
+    """What became of one action, and the state's row that says so: None where the job is gone."""
 
-    row: RecordedJob
+    row: RecordedJob | None
     outcome: Outcome
 
 
@@ -45,56 +49,64 @@ class CarryOut:
     plan: Plan
     now: Callable[[], datetime]
     actor: str
+    list_lag: float = 0.0
     reached: dict[str, RecordedJob] = field(default_factory=dict[str, RecordedJob])
 
-    def run(self, action: Action, intent: RecordedJob) -> RecordedJob:
-        """Do it; returns the row to record.
+    def run(self, action: Action, intent: RecordedJob) -> RecordedJob | None:
+        """Do it; returns the row to record, None where there is nothing left to record.
 
         Raises:
             WorkspaceError: it failed; `reached` has what to record.
         """
         desired = action.desired
+        if action.kind is ActionKind.DELETE:
+            return self._delete(intent)
         if desired is None or not desired.active:
             return self._pause(intent)
         row = self._with_queries(action.module, desired, intent)
-        if action.kind is ActionKind.ADOPT and action.job_id is not None:
-            job = self.jobs.get(action.job_id)
-            identity = Identity.read(job.tags)
-            nonce = identity.nonce if identity else row.nonce
-            row = self._reset(desired, replace(row, job_id=job.job_id, nonce=nonce), job)
-        elif intent.job_id is None:
+        if intent.job_id is None:
             nonce = intent.pending.nonce if intent.pending else row.nonce
-            row = self._create(desired, replace(row, nonce=nonce), searches=_was_pending(action))
+            row = self._create(desired, replace(row, nonce=nonce), begun=_begun(action))
         else:
-            row = self._reset(desired, row, self.jobs.get(intent.job_id))
+            job = self.jobs.get(intent.job_id)
+            row = self._reset(desired, replace(row, nonce=known_nonce(row, job)), job)
         return self._without_stale_queries(desired, row)
 
-    def _create(self, desired: DesiredJob, row: RecordedJob, *, searches: bool) -> RecordedJob:
+    def _create(self, desired: DesiredJob, row: RecordedJob, *, begun: datetime | None) -> RecordedJob:
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
         settings = desired_settings(desired, row, identity)
-        if searches and (job := self._find(_names(desired, row), identity)):
+        if begun is not None and (job := self._find(_names(desired, row), identity, begun)):
             return self._reset(desired, replace(row, job_id=job.job_id), job)
+        sent = self.now()
         try:
             job_id = self.jobs.create(settings)
         except Unreachable:
             # The call may have had its effect: only the nonce on the job can tell.
-            job = self._find({desired.name}, identity)
+            job = self._find({desired.name}, identity, sent)
             if job is None:
                 raise
             job_id = job.job_id
         return self._recorded(desired, replace(row, job_id=job_id), settings)
 
-    def _find(self, names: set[str], identity: Identity) -> ObservedJob | None:
-        found = (job for name in sorted(names) for job in self.jobs.list(name=name))
-        return next((job for job in found if Identity.read(job.tags) == identity), None)
+    def _find(self, names: set[str], identity: Identity, sent: datetime) -> ObservedJob | None:
+        """The job of a create that was sent at that time and never heard of again; lists may lag behind creates."""
+        while True:
+            listed_at = self.now()
+            for job in (job for name in sorted(names) for job in self.jobs.list(name=name)):
+                if Identity.read(job.tags) == identity:
+                    return job
+            if (listed_at - sent).total_seconds() >= self.list_lag:
+                return None
+            time.sleep(min(0.5, self.list_lag / 5))
 
     def _reset(self, desired: DesiredJob, row: RecordedJob, job: ObservedJob) -> RecordedJob:
         """Bring a job that exists to what is desired, decided on what it is at this moment."""
         if refusal := not_ours(job, row, self.plan.basis.owner):
-            raise WorkspaceError(refusal, hint="give the tag back, or delete the job's row from the state table")
+            raise WorkspaceError(refusal, hint="give the tag back, or `ljm forget` the module")
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
         wanted = desired_settings(desired, row, identity)
-        target = target_settings(wanted, row, job.settings, self.rules)
+        alone = left_alone(desired, Policy(drift=self.plan.drift))
+        target = target_settings(wanted, row, job.settings, self.rules, alone)
         if changes(job.settings, target, self.rules):
             self.jobs.reset(job.job_id, target)
         return self._recorded(desired, row, wanted)
@@ -104,12 +116,25 @@ class CarryOut:
             raise WorkspaceError(f"module {row.module_name} has no job to pause")
         job = self.jobs.get(row.job_id)
         if refusal := not_ours(job, row, self.plan.basis.owner):
-            raise WorkspaceError(refusal, hint="give the tag back, or delete the job's row from the state table")
+            raise WorkspaceError(refusal, hint="give the tag back, or `ljm forget` the module")
         status = row.status if row.status in (PAUSED_BY_US, INACTIVE) else INACTIVE
         if fired_by(job.settings) and not is_paused(job.settings):
             self.jobs.reset(job.job_id, with_pause(job.settings, PAUSED))
             status = PAUSED_BY_US
         return self._stamped(replace(row, status=status, pending=None, last_error=None))
+
+    def _delete(self, row: RecordedJob) -> None:
+        if row.job_id is not None:
+            try:
+                job = self.jobs.get(row.job_id)
+            except NotFound:
+                job = None
+            if job is not None and (refusal := not_ours(job, row, self.plan.basis.owner)):
+                raise WorkspaceError(refusal, hint="give the tag back, or `ljm forget` the module")
+            if job is not None:
+                self.jobs.delete(row.job_id)
+        for query in row.queries.values():
+            self.queries.delete(query.query_id)
 
     def _with_queries(self, module: str, desired: DesiredJob, row: RecordedJob) -> RecordedJob:
         """Make or update the saved queries that the job's tasks refer to, before the job does."""
@@ -162,5 +187,7 @@ def _names(desired: DesiredJob, row: RecordedJob) -> set[str]:
     return {desired.name, str(pending or desired.name)}
 
 
-def _was_pending(action: Action) -> bool:
-    return action.recorded is not None and action.recorded.pending is not None
+def _begun(action: Action) -> datetime | None:
+    """When an earlier run began the create that this one finishes; None where there was none."""
+    pending = action.recorded.pending if action.recorded else None
+    return datetime.fromisoformat(pending.since) if pending else None

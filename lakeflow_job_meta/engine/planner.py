@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from lakeflow_job_meta.engine.diff import changes, merge, union
+from lakeflow_job_meta.engine.drift import IGNORE, REPORT, Pattern, disown, parse_pattern
 from lakeflow_job_meta.engine.identity import TAG, Identity, module_hash, tagged
 from lakeflow_job_meta.engine.observe import Observation
 from lakeflow_job_meta.engine.pausing import PAUSED, UNPAUSED, carry_pause, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.rules import Rules
-from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, RecordedJob, Settings, mapping
+from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, Pending, RecordedJob, Settings, mapping
 from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange
 
 PAUSED_BY_US = "paused"
@@ -22,8 +23,23 @@ AFTER_APPLY = "(known after apply)"
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What the caller wants beyond the rows: `prune` deletes the jobs of modules that have no rows left, `destroy`
+    those of all modules; `drift` maps paths of fields to enforce, report or ignore."""
+
+    prune: bool = False
+    destroy: bool = False
+    drift: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def patterns(self, *kinds: str) -> tuple[Pattern, ...]:
+        """The paths with one of these policies."""
+        return tuple(parse_pattern(path) for path, kind in self.drift.items() if kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
 class World:
-    """All that a plan is made from. `observation` is None where the workspace wasn't looked at."""
+    """All that a plan is made from. `observation` is None where the workspace wasn't looked at; `selected` limits the
+    plan to some modules."""
 
     desired: Mapping[str, DesiredJob]
     frozen: Mapping[str, str]
@@ -31,17 +47,43 @@ class World:
     observation: Observation | None
     owner: str
     rules: Rules
+    policy: Policy = Policy()
+    selected: frozenset[str] | None = None
 
 
 def plan_actions(world: World) -> tuple[Action, ...]:
     """One action a module, in the order of module names."""
     modules = sorted(world.desired.keys() | world.frozen.keys() | world.recorded.keys())
-    return tuple(plan_module(module, world) for module in modules)
+    moves = find_moves(world)
+    moved = {origin: module for module, origin in moves.items()}
+    actions: list[Action] = []
+    for module in modules:
+        if world.selected is not None and module not in world.selected:
+            continue
+        action = plan_module(module, world, moved_from=moves.get(module, ""))
+        if module in moved:
+            action = replace(action, kind=ActionKind.SKIP, reason=f"moves to module {moved[module]}", changes=())
+        actions.append(action)
+    return tuple(actions)
 
 
-def plan_module(module: str, world: World) -> Action:
-    """What to do for one module."""
-    desired, recorded = world.desired.get(module), world.recorded.get(module)
+def find_moves(world: World) -> dict[str, str]:
+    """New module to old one: only where the new one has no job yet and the old one has a job but no active rows."""
+    moves: dict[str, str] = {}
+    for module, desired in world.desired.items():
+        origin = desired.lifecycle.moved_from
+        new, old = world.recorded.get(module), world.recorded.get(origin)
+        still = world.desired.get(origin)
+        free = new is None or (new.job_id is None and new.pending is None)
+        left = old is not None and old.job_id is not None and origin not in world.frozen
+        if origin and desired.active and free and left and not (still and still.active):
+            moves[module] = origin
+    return moves
+
+
+def plan_module(module: str, world: World, *, moved_from: str = "") -> Action:
+    """What to do for one module; `moved_from` is the module whose job it takes over."""
+    desired, recorded = world.desired.get(module), world.recorded.get(moved_from or module)
     action = Action(
         ActionKind.SKIP,
         module,
@@ -54,8 +96,12 @@ def plan_module(module: str, world: World) -> Action:
     )
     if module in world.frozen:
         return replace(action, reason=f"frozen, stays as it is: {world.frozen[module]}", failed=True)
+    if world.policy.destroy:
+        return _plan_deletion(action, world, "destroy")
     if desired is None or not desired.active:
         return _plan_inactive(action, world)
+    if moved_from and recorded is not None:
+        return _plan_move(action, desired, recorded, world)
     if recorded is None or recorded.job_id is None:
         return _plan_new(action, desired, recorded, world)
     return _plan_existing(action, desired, recorded, world)
@@ -69,9 +115,15 @@ def desired_settings(desired: DesiredJob, recorded: RecordedJob | None, identity
     return tagged(settings, identity) if identity else settings
 
 
-def target_settings(desired: Settings, recorded: RecordedJob, observed: Settings, rules: Rules) -> dict[str, Any]:
-    """What the job should be reset to: ours merged over what is there, with the right pause."""
-    merged = carry_pause(merge(desired, owned_settings(recorded, rules), observed, rules), observed, desired)
+def target_settings(
+    desired: Settings, recorded: RecordedJob, observed: Settings, rules: Rules, left_alone: Sequence[Pattern] = ()
+) -> dict[str, Any]:
+    """What the job should be reset to: ours merged over what is there, with the right pause.
+
+    `left_alone` are fields that others may change.
+    """
+    ours, before = disown(desired, owned_settings(recorded, rules), left_alone, rules)
+    merged = carry_pause(merge(ours, before, observed, rules), observed, desired)
     kind = fired_by(merged)
     says_pause = kind is not None and "pause_status" in mapping(desired.get(kind))
     if recorded.status == PAUSED_BY_US and not says_pause:
@@ -91,10 +143,16 @@ def not_ours(job: ObservedJob, recorded: RecordedJob, owner: str) -> str:
 
     A missing tag is drift: ids are never given twice, so the job is the one that we made.
     """
-    if TAG not in job.tags or recorded.nonce is None:
+    if TAG not in job.tags:
         return ""
-    if job.tags[TAG] == Identity.of(owner, recorded.module_name, recorded.nonce).tag:
-        return ""
+    if recorded.nonce is None:
+        identity = Identity.read(job.tags)
+        ours = identity is not None and identity.owner == owner
+        return "" if ours else f"job {job.job_id} belongs to another control table: {TAG}={job.tags[TAG]}"
+    moved_from = recorded.pending.moved_from if recorded.pending else ""
+    for module in (recorded.module_name, moved_from):
+        if job.tags[TAG] == Identity.of(owner, module, recorded.nonce).tag:
+            return ""
     return f"job {job.job_id} carries the tag {TAG}={job.tags[TAG]}, which isn't the one that we gave it"
 
 
@@ -136,7 +194,8 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
     unfinished = recorded.pending is not None or recorded.last_error is not None
     stale_queries = recorded.queries.keys() - desired.queries.keys()
     rows_changed = desired.fingerprint != recorded.fingerprint or unfinished or bool(stale_queries)
-    identity = Identity.of(world.owner, action.module, recorded.nonce or "")
+    job = world.observation.jobs.get(recorded.job_id or 0) if world.observation else None
+    identity = Identity.of(world.owner, action.module, known_nonce(recorded, job))
     wanted = desired_settings(desired, recorded, identity)
     resumes = recorded.status in (PAUSED_BY_US, INACTIVE)
     job_id = cast("int", recorded.job_id)
@@ -157,8 +216,9 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
     else:
         before = world.observation.jobs[job_id].settings
     lost = world.observation.lost_queries if world.observation else frozenset[str]()
-    target = target_settings(wanted, recorded, before, world.rules)
+    target = target_settings(wanted, recorded, before, world.rules, left_alone(desired, world.policy))
     found = _shown(changes(before, target, world.rules)) + _query_changes(desired, recorded, lost)
+    action = replace(action, reported=_reported(wanted, desired, recorded, before, world, target))
     if resumes:
         return replace(action, kind=ActionKind.RESUME, reason="active again", changes=found)
     if rows_changed:
@@ -182,6 +242,11 @@ def _plan_inactive(action: Action, world: World) -> Action:
         if refusal := not_ours(job, recorded, world.owner):
             return replace(action, reason=refusal, failed=True)
         before = job.settings
+    lifecycle = action.desired.lifecycle if action.desired else None
+    if lifecycle is not None and lifecycle.on_deactivate == "keep":
+        return replace(action, reason=f"{why}; on_deactivate: keep")
+    if (lifecycle is not None and lifecycle.on_deactivate == "delete") or (lifecycle is None and world.policy.prune):
+        return _plan_deletion(action, world, why)
     already = recorded.status in (PAUSED_BY_US, INACTIVE)
     firing = fired_by(before) is not None and not is_paused(before)
     if already and (world.observation is None or not firing):
@@ -189,6 +254,56 @@ def _plan_inactive(action: Action, world: World) -> Action:
     found = changes(before, with_pause(before, PAUSED), world.rules) if firing else ()
     reason = why if firing else f"{why}; nothing fires it"
     return replace(action, kind=ActionKind.PAUSE, reason=reason, changes=found)
+
+
+def _plan_move(action: Action, desired: DesiredJob, recorded: RecordedJob, world: World) -> Action:
+    origin = recorded.module_name
+    moving = replace(recorded, module_name=action.module, pending=Pending("move", {}, "", moved_from=origin))
+    as_if = replace(action, recorded=moving)
+    planned = _plan_existing(as_if, desired, moving, world)
+    if planned.failed or planned.kind is ActionKind.RECREATE:
+        return planned
+    return replace(planned, kind=ActionKind.MOVE, reason=f"moved from module {origin}", recorded=recorded)
+
+
+def _plan_deletion(action: Action, world: World, why: str) -> Action:
+    recorded = action.recorded
+    if recorded is None or recorded.job_id is None:
+        return replace(action, reason=f"{why}; there is no job")
+    if action.desired is not None and action.desired.lifecycle.prevent_delete:
+        return replace(action, reason=f"{why}; lifecycle.prevent_delete keeps job {recorded.job_id}", failed=True)
+    if world.observation is not None and recorded.job_id in world.observation.unknown:
+        seen = world.observation.unknown[recorded.job_id]
+        return replace(action, reason=f"job {recorded.job_id} can't be seen, so nothing is done: {seen}", failed=True)
+    job = world.observation.jobs.get(recorded.job_id) if world.observation is not None else None
+    if job is not None and (refusal := not_ours(job, recorded, world.owner)):
+        return replace(action, reason=refusal, failed=True)
+    return replace(action, kind=ActionKind.DELETE, reason=why)
+
+
+def known_nonce(recorded: RecordedJob, job: ObservedJob | None) -> str:
+    """The nonce that the job's tag should have: as recorded, or, where that isn't known yet, as it is there."""
+    if recorded.nonce is not None:
+        return recorded.nonce
+    there = _nonce(job) if job is not None else ""
+    return there or (recorded.pending.nonce if recorded.pending else "")
+
+
+def left_alone(desired: DesiredJob, policy: Policy) -> tuple[Pattern, ...]:
+    """The fields of a module's job whose drift isn't mended."""
+    own = tuple(parse_pattern(path) for path in desired.lifecycle.ignore_drift)
+    return own + policy.patterns(IGNORE, REPORT)
+
+
+def _reported(
+    wanted: Settings, desired: DesiredJob, recorded: RecordedJob, before: Settings, world: World, target: Settings
+) -> tuple[FieldChange, ...]:
+    """Drift that is told but stays: what mending it would change."""
+    if not world.policy.patterns(REPORT):
+        return ()
+    own = tuple(parse_pattern(path) for path in desired.lifecycle.ignore_drift)
+    mended = target_settings(wanted, recorded, before, world.rules, own + world.policy.patterns(IGNORE))
+    return changes(target, mended, world.rules)
 
 
 def _query_changes(desired: DesiredJob, recorded: RecordedJob, lost: frozenset[str]) -> tuple[FieldChange, ...]:

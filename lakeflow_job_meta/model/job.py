@@ -45,6 +45,20 @@ class SavedQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """How a module's job is to be treated: `job_config.lifecycle`, which is ours and never sent to the API.
+
+    `ignore_drift` are paths of fields that others may change; `on_deactivate` is pause, delete or keep; `moved_from` is
+    the module's name before a rename.
+    """
+
+    ignore_drift: tuple[str, ...] = ()
+    prevent_delete: bool = False
+    on_deactivate: str = "pause"
+    moved_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredJob:
     """What the rows of one module ask for.
 
@@ -58,6 +72,7 @@ class DesiredJob:
     settings: Settings = field(default_factory=dict[str, Any])
     queries: Mapping[str, SavedQuery] = field(default_factory=dict[str, SavedQuery])
     sources: tuple[str, ...] = ()
+    lifecycle: Lifecycle = Lifecycle()
 
     @property
     def fingerprint(self) -> str:
@@ -76,19 +91,23 @@ class RecordedQuery:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An action under way: what it wants, and under which nonce. Left behind by a crash, it tells what to look for."""
+    """An action under way: what it wants, and under which nonce. Left behind by a crash, it tells what to look for.
+
+    `since` is when it was begun (ISO 8601), `moved_from` the module that the job belonged to before a move.
+    """
 
     kind: str
     settings: Settings
     nonce: str
+    since: str = ""
+    moved_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedJob:
     """The state of one module in one workspace: what we last applied.
 
-    `fingerprint` is the desired job's. `paused` tells that it was us who paused, and `paused_before` the pause status
-    that the job had until then.
+    `fingerprint` is the desired job's; `status` tells whether it is active, and if not, whether it was us who paused.
     """
 
     module_name: str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -49,6 +49,10 @@ class FieldChange:
         """`+` added, `-` removed, `~` changed."""
         return "+" if self.old is MISSING else "-" if self.new is MISSING else "~"
 
+    @property
+    def removes_task(self) -> bool:
+        return self.new is MISSING and self.path.startswith("tasks[") and self.path.find("]") == len(self.path) - 1
+
     def to_dict(self) -> dict[str, Any]:
         known = {"old": self.old, "new": self.new}
         return {"path": self.path, **{key: value for key, value in known.items() if value is not MISSING}}
@@ -59,7 +63,8 @@ class Action:
     """One module's part of a plan.
 
     `failed` marks a module that can't go on by itself (frozen by bad rows, a job that isn't ours any more): it is
-    skipped, and the reason says why. `desired` and `recorded` are what it was decided on.
+    skipped, and the reason says why. `reported` is drift that is told but stays. `desired` and `recorded` are what it
+    was decided on.
     """
 
     kind: ActionKind
@@ -70,6 +75,7 @@ class Action:
     changes: tuple[FieldChange, ...] = ()
     sources: tuple[str, ...] = ()
     failed: bool = False
+    reported: tuple[FieldChange, ...] = ()
     desired: DesiredJob | None = None
     recorded: RecordedJob | None = None
 
@@ -89,7 +95,15 @@ class Action:
             "failed": self.failed,
             "sources": list(self.sources),
             "changes": [change.to_dict() for change in self.changes],
+            "reported": [change.to_dict() for change in self.reported],
         }
+
+    @property
+    def disruptions(self) -> int:
+        """How much it takes away: a job deleted, paused or made again counts one, and so does each task removed."""
+        if self.kind in (ActionKind.DELETE, ActionKind.PAUSE, ActionKind.RECREATE):
+            return 1
+        return sum(change.removes_task for change in self.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +123,8 @@ class Basis:
 class Plan:
     """All actions, in the order of module names, with the findings and the versions that it was made from.
 
-    `refreshed` tells whether the workspace was looked at; `lost_queries` are ids of saved queries that are gone.
+    `refreshed` tells whether the workspace was looked at; `lost_queries` are ids of saved queries that are gone,
+    `drift` is the policy by field path that it was made with.
     """
 
     actions: tuple[Action, ...]
@@ -119,6 +134,7 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...] = ()
     refreshed: bool = True
     lost_queries: frozenset[str] = frozenset()
+    drift: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def effective(self) -> tuple[Action, ...]:

@@ -72,10 +72,11 @@ def _lines(plan: Plan) -> Iterator[str]:
     looked = "" if plan.refreshed else ", without a look at the workspace"
     yield f"{plan.basis.control_table} at version {plan.basis.control_version} → {plan.workspace}{looked}"
     for action in plan.actions:
-        if action.effective or action.failed:
+        if action.effective or action.failed or action.reported:
             yield ""
             yield f"  {title(action)}"
             yield from (f"      {change_text(change)}" for change in action.changes)
+            yield from (f"      ? {change_text(change)[2:]} (drift, only reported)" for change in action.reported)
     if plan.diagnostics:
         yield ""
         yield "Findings:"

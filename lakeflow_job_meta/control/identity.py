@@ -1,0 +1,55 @@
+"""Whether the control table is the one it was: a copy, or another workspace, is never taken for the original."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import uuid4
+
+from lakeflow_job_meta.control.tables import NAME_PROPERTY, OWNER_PROPERTY
+from lakeflow_job_meta.errors import ConflictError
+from lakeflow_job_meta.model.table import TableInfo
+from lakeflow_job_meta.store.base import Store
+
+HINT = "`ljm identity new` makes it a control table of its own, `ljm identity keep` says that it is the original"
+
+
+def check_identity(info: TableInfo) -> None:
+    """Refuse a table that carries another table's name.
+
+    Raises:
+        ConflictError: it was copied or renamed.
+    """
+    original = info.properties.get(NAME_PROPERTY, str(info.name))
+    if original != str(info.name):
+        raise ConflictError(f"{info.name} is a copy of {original}, or was renamed: whose jobs are meant?", hint=HINT)
+
+
+def check_workspace(workspace_id: str, recorded: Collection[str]) -> None:
+    """Refuse a workspace that this state knows nothing of, while it has jobs in another.
+
+    Raises:
+        ConflictError: jobs are recorded, but all of them in other workspaces.
+    """
+    if recorded and workspace_id not in recorded:
+        raise ConflictError(
+            f"jobs are recorded in workspace {', '.join(sorted(recorded))}, but this is workspace {workspace_id}",
+            hint="`ljm identity keep` makes the jobs here too; or name the right workspace",
+        )
+
+
+def mint_owner(store: Store, info: TableInfo) -> str:
+    """Give the table an owner UUID of its own; returns it."""
+    owner = str(uuid4())
+    _set(store, info, {OWNER_PROPERTY: owner, NAME_PROPERTY: str(info.name)})
+    return owner
+
+
+def keep_owner(store: Store, info: TableInfo) -> None:
+    """Say that this table is the original, under its present name."""
+    _set(store, info, {NAME_PROPERTY: str(info.name)})
+
+
+def _set(store: Store, info: TableInfo, properties: dict[str, str]) -> None:
+    # Both are ours: an identifier checked by TableName and a UUID; neither can hold a quote.
+    listed = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
+    store.sql(f"ALTER TABLE {info.name} SET TBLPROPERTIES ({listed})")
