@@ -65,7 +65,7 @@ def _apply(home: Path, *, refresh: bool) -> None:
     from lakeflow_job_meta.settings import Settings
 
     orchestrator = JobOrchestrator(TABLE, settings=Settings(TABLE, home))
-    orchestrator.apply(orchestrator.plan(refresh=refresh))
+    orchestrator.apply(orchestrator.plan(changed_only=not refresh))
 
 
 if __name__ == "__main__":

@@ -96,6 +96,15 @@ def dotted(path: Path) -> str:
     return text
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, as people say it.
+
+    >>> counted(1, "row"), counted(0, "row")
+    ('1 row', '0 rows')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name most like this one, as a hint ready to print; empty where none is near.
 

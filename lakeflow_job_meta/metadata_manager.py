@@ -81,7 +81,7 @@ class MetadataManager:
         """Write the table as YAML that load_yaml reads back without any change."""
         from lakeflow_job_meta.ingest.export import export_yaml
 
-        return export_yaml(self.store, self.tables, Path(path))
+        return export_yaml(self.store, self.tables, path)
 
     def detect_changes(self, last_check_timestamp: datetime | str | None = None) -> dict[str, list[Any]]:
         """What changed after a moment (None: ever), by timestamps.

@@ -221,7 +221,7 @@ class MetadataMonitor:
         return loaded, findings
 
     def _reconcile(self, *, refresh: bool) -> tuple[tuple[Outcome, ...], dict[str, str]]:
-        plan = self.orchestrator.plan(refresh=refresh)
+        plan = self.orchestrator.plan(changed_only=not refresh)
         waiting = {module for module, due in self._back_off.due.items() if due > time.monotonic()}
         due = plan.without(waiting) if waiting else plan
         try:

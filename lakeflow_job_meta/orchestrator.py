@@ -11,21 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from lakeflow_job_meta.compile import CompileOptions, compile_modules
 from lakeflow_job_meta.control.declared import read_declared
-from lakeflow_job_meta.control.identity import check_identity, check_workspace, keep_owner, mint_owner
+from lakeflow_job_meta.control.identity import keep_owner, mint_owner
 from lakeflow_job_meta.control.selection import select_modules
-from lakeflow_job_meta.control.state import JobState
 from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner_of
-from lakeflow_job_meta.control.tenure import Tenure
-from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, errors_in
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
-from lakeflow_job_meta.engine.observe import observe
-from lakeflow_job_meta.engine.planner import Policy, World, find_moves, plan_actions
 from lakeflow_job_meta.engine.rules import load_rules
-from lakeflow_job_meta.errors import ApplyError, ConflictError, InputError, RunnerMissing, UsageError
-from lakeflow_job_meta.model.plan import ActionKind, Basis, Outcome, Plan
+from lakeflow_job_meta.errors import ApplyError, InputError, RunnerMissing, UsageError
+from lakeflow_job_meta.model.plan import ActionKind, Outcome, Plan
 from lakeflow_job_meta.model.table import TableName
+from lakeflow_job_meta.planning import Planning, Request
 from lakeflow_job_meta.settings import Settings, load_settings
 from lakeflow_job_meta.store.open import open_store
 from lakeflow_job_meta.workspace.connect import connect
@@ -33,11 +28,7 @@ from lakeflow_job_meta.workspace.connect import connect
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
-    from lakeflow_job_meta.compile import Compiled
-    from lakeflow_job_meta.control.declared import Declared
     from lakeflow_job_meta.engine.lease import Lease
-    from lakeflow_job_meta.engine.observe import Observation
-    from lakeflow_job_meta.model.job import RecordedJob
     from lakeflow_job_meta.store.base import Store
 
 
@@ -81,6 +72,7 @@ class JobOrchestrator:
         self.store = store or open_store(self.settings)
         self.tables = ControlTables.of(TableName.parse(control_table))
         self.workspace = connect(self.settings, workspace_client)
+        self._planning = Planning(self.settings, self.store, self.tables, self.workspace)
 
     @property
     def workspace_client(self) -> WorkspaceClient:
@@ -98,6 +90,7 @@ class JobOrchestrator:
         refresh: bool = True,
         prune: bool = False,
         destroy: bool = False,
+        changed_only: bool = False,
     ) -> Plan:
         """What applying would do; changes nothing.
 
@@ -106,40 +99,22 @@ class JobOrchestrator:
             refresh: look at the workspace too. Without, only what the rows changed is found, and no request is sent.
             prune: delete the jobs of modules that have no rows left; otherwise they are paused.
             destroy: delete all (selected) jobs, whatever the rows say.
+            changed_only: read and plan only modules whose rows changed since all was applied, where that can be told;
+                sends no request. Goes with none of the others.
 
         Raises:
             InputError: a module that nothing declares; or the table is empty although there are jobs.
             ConflictError: the table is a copy, or its jobs are in another workspace.
             TableNotFound: there is no control table.
         """
-        info = self.tables.require(self.store)
-        check_identity(info)
-        declared = read_declared(self.store, self.tables)
-        compiled = self._compile(declared)
-        state = self._state("plan", declared)
-        recorded = state.read()
-        if not recorded:
-            check_workspace(self.workspace.id, state.workspaces())
-        if modules is None and not declared.sources and not destroy:
-            _refuse_empty(recorded, self.tables.control.name)
-        known = compiled.jobs.keys() | compiled.frozen | recorded.keys()
-        selected = None if modules is None else select_modules(modules, known, compiled.jobs, declared.sources)
-        frozen = {name: _findings_of(name, compiled) for name in compiled.frozen}
-        policy = Policy(prune, destroy, self.settings.drift)
-        owner = owner_of(info)
-        world = World(compiled.jobs, frozen, recorded, None, owner, load_rules(), policy, selected)
-        if refresh:
-            world = replace(world, observation=self._observe(world))
-        return Plan(
-            plan_actions(world),
-            _basis(declared, self.tables.control.name, self.workspace.id, owner),
-            self.workspace.label,
-            self.store.label,
-            tuple(each for each in compiled.diagnostics if _concerns(each, selected)),
-            refresh,
-            world.observation.lost_queries if world.observation else frozenset(),
-            self.settings.drift,
-        )
+        if changed_only and (modules is not None or prune or destroy):
+            raise UsageError("changed_only goes with no other choice")
+        return self._planning.make(Request(modules, refresh and not changed_only, prune, destroy, changed_only))
+
+    def unchanged(self) -> bool:
+        """Whether no row, argument or state changed since all was applied: then a plan without a look at the workspace
+        is empty. Costs three versions, and no request."""
+        return self._planning.unchanged()
 
     def apply(
         self,
@@ -163,13 +138,13 @@ class JobOrchestrator:
         """
         if not allow_disruptive and (why := self.too_disruptive(plan)):
             raise UsageError(why, hint="look at the plan; if that is meant: --allow-disruptive")
-        declared = self._check_fresh(plan)
+        self._planning.check_fresh(plan)
         if not plan.empty:
             self.ensure_setup()
         around = Surroundings(
             self.workspace.jobs,
-            self._queries(plan.basis.owner),
-            self._state(uuid4().hex, declared),
+            self._planning.queries(plan.basis.owner),
+            self._planning.state(uuid4().hex, plan.basis.control_version),
             load_rules(),
             now=lambda: datetime.now(UTC),
             new_nonce=lambda: uuid4().hex[:16],
@@ -221,7 +196,7 @@ class JobOrchestrator:
 
         self.ensure_setup()
         adoption = Adoption(self.store, self.tables, datetime.now(UTC))
-        known = {row.job_id for row in self._state("adopt", read_declared(self.store, self.tables)).read().values()}
+        known = {row.job_id for row in self._planning.state("adopt").read().values()}
         jobs, skipped = adoption.choose(wanted, self.workspace.jobs, {job for job in known if job is not None})
         ids = adoption.write([self.workspace.jobs.get(job.job_id) for job in jobs])
         plan = self.plan(list(ids), refresh=False) if ids else None
@@ -242,9 +217,9 @@ class JobOrchestrator:
             ConflictError: another run holds the lease.
         """
         declared = read_declared(self.store, self.tables)
-        state = self._state("forget", declared)
+        state = self._planning.state("forget")
         recorded = state.read()
-        compiled = self._compile(declared)
+        compiled = self._planning.compile(declared)
         selected = select_modules(modules, recorded.keys(), compiled.jobs, ())
         for module in sorted(selected):
             if (job := compiled.jobs.get(module)) is not None and job.active:
@@ -257,16 +232,16 @@ class JobOrchestrator:
 
     def lease(self) -> Lease | None:
         """Who may write now; None where nobody ever did."""
-        return self._tenure().current()
+        return self._planning.tenure().current()
 
     def release_lease(self) -> Lease | None:
         """Let go of the lease whoever holds it; the holder is fenced off. Returns what was held."""
-        return self._tenure().break_lease(datetime.now(UTC))
+        return self._planning.tenure().break_lease(datetime.now(UTC))
 
     def identity(self) -> dict[str, Any]:
         """Whose jobs these are: control_table, made_as (its name when it was made), owner, workspace, workspaces."""
         info = self.tables.require(self.store)
-        state = self._state("identity", read_declared(self.store, self.tables))
+        state = self._planning.state("identity")
         return {
             "control_table": str(info.name),
             "made_as": info.properties.get(NAME_PROPERTY, str(info.name)),
@@ -278,7 +253,7 @@ class JobOrchestrator:
     def new_identity(self) -> str:
         """Make a copied table a control table of its own: a new owner, and none of the original's jobs."""
         info = self.tables.require(self.store)
-        state = self._state("identity", read_declared(self.store, self.tables))
+        state = self._planning.state("identity")
         if recorded := state.read():
             state.forget(recorded)
         return mint_owner(self.store, info)
@@ -286,7 +261,7 @@ class JobOrchestrator:
     def keep_identity(self) -> None:
         """Say that this table is the original, under its present name, and meant to have jobs in this workspace too."""
         keep_owner(self.store, self.tables.require(self.store))
-        self._state("identity", read_declared(self.store, self.tables)).acknowledge()
+        self._planning.state("identity").acknowledge()
 
     def log(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest actions first."""
@@ -376,93 +351,3 @@ class JobOrchestrator:
         from lakeflow_job_meta.ingest.load import load
 
         load(self.store, self.tables, path, now=datetime.now(UTC))
-
-    def _compile(self, declared: Declared) -> Compiled:
-        options = CompileOptions(
-            str(self.tables.control.name), self.settings.default_warehouse_id, self.settings.cluster_id
-        )
-        return compile_modules(declared.sources, declared.modules, options)
-
-    def _state(self, correlation_id: str, declared: Declared) -> JobState:
-        return JobState(
-            self.store,
-            self.tables,
-            self.workspace.id,
-            now=lambda: datetime.now(UTC),
-            actor=getpass.getuser(),
-            correlation_id=correlation_id,
-            tenure=self._tenure(),
-            lock_timeout=self.settings.lock_timeout_seconds,
-            control_version=declared.control_version,
-        )
-
-    def _tenure(self) -> Tenure:
-        return Tenure(self.store, self.tables, self.workspace.id, self.settings.lease_seconds)
-
-    def _observe(self, world: World) -> Observation:
-        """Look at the selected modules, and at those whose jobs move to them."""
-        selected = world.selected
-        if selected is not None:
-            selected |= {origin for module, origin in find_moves(world).items() if module in selected}
-
-        def wanted(module: str) -> bool:
-            return selected is None or module in selected
-
-        desired = {name: job for name, job in world.desired.items() if wanted(name)}
-        recorded = {name: row for name, row in world.recorded.items() if wanted(name)}
-        return observe(self.workspace.jobs, self._queries(world.owner), desired, recorded, world.owner, world.rules)
-
-    def _queries(self, owner: str) -> Any:
-        # Copies of one control table have the same name in several workspaces or catalogs: the owner keeps them apart.
-        return self.workspace.queries(f"{self.tables.control.name}-{owner[:8]}")
-
-    def _check_fresh(self, plan: Plan) -> Declared:
-        """The rows as they are now, if they still ask for what the plan does."""
-        declared = read_declared(self.store, self.tables)
-        now = (declared.control_id, declared.control_version, declared.modules_id, declared.modules_version)
-        basis = plan.basis
-        then = (basis.control_id, basis.control_version, basis.modules_id, basis.modules_version)
-        if now == then:
-            return declared
-        compiled = self._compile(declared)
-        for action in plan.effective:
-            before = action.desired.fingerprint if action.desired else None
-            job = compiled.jobs.get(action.module)
-            if action.module in compiled.frozen or before != (job.fingerprint if job else None):
-                raise ConflictError(
-                    f"the plan is stale: the rows of module {action.module} changed since it was made",
-                    hint="plan again",
-                )
-        return declared
-
-
-def _basis(declared: Declared, table: TableName, workspace_id: str, owner: str) -> Basis:
-    return Basis(
-        str(table),
-        declared.control_id,
-        declared.control_version,
-        declared.modules_id,
-        declared.modules_version,
-        workspace_id,
-        owner,
-    )
-
-
-def _concerns(found: Diagnostic, selected: frozenset[str] | None) -> bool:
-    return selected is None or (isinstance(found.location, RowLocation) and found.location.module in selected)
-
-
-def _refuse_empty(recorded: dict[str, RecordedJob], table: TableName) -> None:
-    """An empty table never means: pause all."""
-    jobs = [row for row in recorded.values() if row.job_id is not None]
-    if jobs:
-        raise InputError(
-            f"{table} has no rows, but {len(jobs)} jobs are recorded: refusing to pause them all",
-            hint=f"restore the rows (RESTORE TABLE {table} TO VERSION AS OF …), or deactivate them one by one",
-        )
-
-
-def _findings_of(module: str, compiled: Compiled) -> str:
-    own = errors_in(each for each in compiled.diagnostics if _concerns(each, frozenset([module])))
-    more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""
-    return f"{own[0].message}{more}" if own else "bad rows"

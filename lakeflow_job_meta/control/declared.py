@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from lakeflow_job_meta.control.tables import ControlTables
@@ -23,14 +24,15 @@ class Declared:
     modules_version: int = -1
 
 
-def read_declared(store: Store, tables: ControlTables) -> Declared:
-    """Read what is declared; a modules table that doesn't exist declares nothing.
+def read_declared(store: Store, tables: ControlTables, only: Collection[str] | None = None) -> Declared:
+    """Read what is declared, or what these modules declare; a modules table that doesn't exist declares nothing.
 
     Raises:
         TableNotFound: there is no control table.
     """
-    control = store.read(tables.control.name)
-    modules = _read_optional(store, tables.modules.name)
+    where = None if only is None else {"module_name": list(only)}
+    control = store.read(tables.control.name, where=where)
+    modules = _read_optional(store, tables.modules.name, where)
     return Declared(
         tuple(Source.from_row(row) for row in control.rows),
         tuple(Module.from_row(row) for row in modules.rows),
@@ -41,8 +43,8 @@ def read_declared(store: Store, tables: ControlTables) -> Declared:
     )
 
 
-def _read_optional(store: Store, table: TableName) -> Snapshot:
+def _read_optional(store: Store, table: TableName, where: Mapping[str, Sequence[str]] | None) -> Snapshot:
     try:
-        return store.read(table)
+        return store.read(table, where=where)
     except TableNotFound:
         return Snapshot("", -1, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -35,14 +35,26 @@ class JobState:
     control_version: int = 0
     lock_timeout: float = 0.0
 
-    def read(self) -> dict[str, RecordedJob]:
-        """Recorded jobs by module.
+    def read(self, modules: Collection[str] | None = None) -> dict[str, RecordedJob]:
+        """Recorded jobs by module; all of them by default.
 
         Raises:
             StoreError: a row can't be understood: a state that can't be read must not be taken for an empty one.
         """
-        snapshot = self.store.read(self.tables.jobs.name, where={"workspace_id": [self.workspace_id]})
+        where: dict[str, list[str]] = {"workspace_id": [self.workspace_id]}
+        if modules is not None:
+            where["module_name"] = list(modules)
+        snapshot = self.store.read(self.tables.jobs.name, where=where)
         return _by_module(snapshot, self.workspace_id)
+
+    def job_names(self) -> dict[str, str]:
+        """The names of all recorded jobs, by module."""
+        snapshot = self.store.read(
+            self.tables.jobs.name,
+            columns=["module_name", "job_name"],
+            where={"workspace_id": [self.workspace_id]},
+        )
+        return {row["module_name"]: row["job_name"] or "" for row in snapshot.rows}
 
     def workspaces(self) -> frozenset[str]:
         """The ids of all workspaces that the state has jobs in, and of those that it was told to have."""
@@ -70,16 +82,16 @@ class JobState:
             ConflictError: another process holds the lease, or wrote a row meanwhile.
         """
         now = self.now()
-        self.tenure.take(self._decide(write, now), now, self.lock_timeout)
+        self.tenure.take(self._decide(write, now), now, self.lock_timeout, tuple(write.rows))
 
-    def write(self, write: StateWrite, *, last: bool = False) -> None:
-        """Write rows in one commit while the lease is ours; `last` lets go of it in the same commit.
+    def write(self, write: StateWrite, *, last: bool = False, mark: Mapping[str, Any] | None = None) -> None:
+        """Write rows in one commit while the lease is ours; `last` lets go of it in the same commit, with a mark.
 
         Raises:
             LeaseLost: another process took over.
         """
         now = self.now()
-        self.tenure.within(self._decide(write, now), now, release=last)
+        self.tenure.within(self._decide(write, now), now, modules=tuple(write.rows), release=last, mark=mark)
 
     def check(self) -> None:
         """Raise LeaseLost unless the lease lasts for one more call."""

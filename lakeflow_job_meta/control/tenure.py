@@ -7,10 +7,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.engine.lease import Lease, Watch, may_call, next_lease
@@ -78,8 +79,15 @@ class Tenure:
         """The lease row's workspace_id."""
         return f"{LEASE}:{self.workspace_id}"
 
-    def take(self, decide: Callable[[Snapshot], Changes], now: datetime, timeout: float) -> None:
-        """Take the lease and write what `decide` wants, in one commit; waits while somebody else holds it.
+    def take(
+        self,
+        decide: Callable[[Snapshot], Changes],
+        now: datetime,
+        timeout: float,
+        modules: tuple[str, ...] = (),
+    ) -> None:
+        """Take the lease and write what `decide` wants about these modules, in one commit; waits while somebody else
+        holds it.
 
         Raises:
             ConflictError: it was held all the time; or `decide` found that its rows moved.
@@ -105,7 +113,7 @@ class Tenure:
                 return Changes((*changes.upserts, self._row(taken[0], now)), changes.deletes)
 
             started = clock()
-            self.store.transact(self.tables.jobs, claim)
+            self.store.transact(self.tables.jobs, claim, where={"module_name": [LEASE, *modules]})
             if not blocked:
                 self._lease, self._alive_at, self._lost = taken[0], started, False
                 self._start_beating()
@@ -118,8 +126,18 @@ class Tenure:
                 )
             time.sleep(min(0.5, self.ttl / 10))
 
-    def within(self, decide: Callable[[Snapshot], Changes], now: datetime, *, release: bool = False) -> None:
-        """Write what `decide` wants, only while the lease is ours, checked in the same commit.
+    def within(
+        self,
+        decide: Callable[[Snapshot], Changes],
+        now: datetime,
+        *,
+        modules: tuple[str, ...] = (),
+        release: bool = False,
+        mark: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write what `decide` wants about these modules, only while the lease is ours, checked in the same commit.
+
+        A mark that goes with the release gets the state's version of this commit.
 
         Raises:
             LeaseLost: somebody took over; nothing was written.
@@ -142,11 +160,12 @@ class Tenure:
                 by = f" by {current.holder}" if current else ""
                 raise LeaseLost(f"the lease was taken over{by}", hint="the other run goes on with the work")
             changes = decide(snapshot)
-            lease = current.released() if release else current.beaten()
+            whole = {**mark, "state_version": snapshot.version + 1} if mark else None
+            lease = current.released(whole) if release else current.beaten()
             return Changes((*changes.upserts, self._row(lease, now)), changes.deletes)
 
         started = clock()
-        self.store.transact(self.tables.jobs, fenced)
+        self.store.transact(self.tables.jobs, fenced, where={"module_name": [LEASE, *modules]})
         self._alive_at = started
         if release:
             self._lease = None
@@ -179,7 +198,7 @@ class Tenure:
             # A higher epoch fences off the holder, should it still live.
             return Changes((self._row(next_lease(lease, self.holder, self.ttl, "").released(), now),) if broken else ())
 
-        self.store.transact(self.tables.jobs, decide)
+        self.store.transact(self.tables.jobs, decide, where={"module_name": [LEASE]})
         return broken[0] if broken else None
 
     def _read(self, snapshot: Snapshot) -> Lease | None:

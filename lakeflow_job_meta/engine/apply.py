@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from lakeflow_job_meta.engine.carry_out import Applied, CarryOut
 from lakeflow_job_meta.engine.diff import union
@@ -79,7 +80,8 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
                 outcomes.append(applied.outcome)
                 around.on_outcome(applied.outcome)
         finally:
-            group.flush(last=True)
+            complete = len(outcomes) == len(actions) and all(outcome.done for outcome in outcomes)
+            group.flush(last=True, mark=plan.mark if complete else None)
     except LeaseLost:
         jobs.put_right(around.state.read(), around.rules)
         raise
@@ -174,10 +176,10 @@ class _Group:
         if len(self.waiting) >= GROUP_SIZE or time.monotonic() - self.since >= GROUP_SECONDS:
             self.flush()
 
-    def flush(self, *, last: bool = False) -> None:
+    def flush(self, *, last: bool = False, mark: Mapping[str, Any] | None = None) -> None:
         if self.waiting or last:
             rows = {applied.outcome.action.module: applied.row for applied in self.waiting}
-            self.state.write(StateWrite(rows, {module: self.intents[module] for module in rows}), last=last)
+            self.state.write(StateWrite(rows, {module: self.intents[module] for module in rows}), last=last, mark=mark)
             self.jobs.forget([row for row in rows.values() if row is not None])
         if self.waiting:
             self.state.log([applied.outcome for applied in self.waiting])

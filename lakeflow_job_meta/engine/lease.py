@@ -6,7 +6,8 @@ clocks with the holder: it takes over when the row hasn't changed for the time t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lakeflow_job_meta.model.job import Settings
@@ -17,7 +18,10 @@ MARGIN = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease as the row holds it. `beat` counts heartbeats, `ttl` is in seconds, `since` is for people."""
+    """The lease as the row holds it. `beat` counts heartbeats, `ttl` is in seconds, `since` is for people.
+
+    `mark` is what was reconciled completely when it was let go: while all of it is as it was, there is nothing to do.
+    """
 
     holder: str
     epoch: int
@@ -25,11 +29,12 @@ class Lease:
     ttl: float
     since: str
     held: bool = True
+    mark: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
     def read(cls, settings: Settings) -> Lease:
         """The lease in a row's settings."""
-        return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: settings[name] for name in cls.__dataclass_fields__ if name in settings})
 
     def to_settings(self) -> dict[str, Any]:
         """The lease as a row's settings."""
@@ -44,9 +49,9 @@ class Lease:
         """One heartbeat later."""
         return replace(self, beat=self.beat + 1)
 
-    def released(self) -> Lease:
+    def released(self, mark: Mapping[str, Any] | None = None) -> Lease:
         """Let go; the epoch stays, so that whoever comes next has a higher one."""
-        return replace(self, held=False)
+        return replace(self, held=False, mark=mark or {})
 
 
 def next_lease(before: Lease | None, holder: str, ttl: float, since: str) -> Lease:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from lakeflow_job_meta.model.job import ObservedJob, RecordedJob, SavedQuery, Settings
 from lakeflow_job_meta.model.plan import Outcome
@@ -90,8 +90,9 @@ class State(Protocol):
         """
         ...
 
-    def write(self, write: StateWrite, *, last: bool = False) -> None:
-        """Write rows in one commit, while the lease is ours; `last` lets go of it in the same commit.
+    def write(self, write: StateWrite, *, last: bool = False, mark: Mapping[str, Any] | None = None) -> None:
+        """Write rows in one commit, while the lease is ours; `last` lets go of it in the same commit, and `mark` notes
+        what is reconciled completely then.
 
         Raises:
             LeaseLost: somebody took over; nothing was written.

@@ -124,7 +124,8 @@ class Plan:
     """All actions, in the order of module names, with the findings and the versions that it was made from.
 
     `refreshed` tells whether the workspace was looked at; `lost_queries` are ids of saved queries that are gone,
-    `drift` is the policy by field path that it was made with.
+    `drift` is the policy by field path that it was made with. `mark` is what will be reconciled completely once every
+    action has succeeded; None for a plan of selected or failing modules.
     """
 
     actions: tuple[Action, ...]
@@ -135,6 +136,7 @@ class Plan:
     refreshed: bool = True
     lost_queries: frozenset[str] = frozenset()
     drift: Mapping[str, str] = field(default_factory=dict[str, str])
+    mark: Mapping[str, Any] | None = None
 
     @property
     def effective(self) -> tuple[Action, ...]:

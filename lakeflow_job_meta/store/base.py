@@ -39,10 +39,17 @@ class Store(Protocol):
         """
         ...
 
-    def transact(self, spec: TableSpec, decide: Callable[[Snapshot], Changes]) -> int | None:
+    def transact(
+        self,
+        spec: TableSpec,
+        decide: Callable[[Snapshot], Changes],
+        *,
+        where: Mapping[str, Sequence[Any]] | None = None,
+    ) -> int | None:
         """Read, decide, write, as one: `decide` gets the rows and says what to change by the spec's key.
 
         A write that lost a race is decided again on fresh rows. `decide` may thus run several times and must be pure.
+        With `where` (columns of the key only) it gets just those rows, and may change just those.
 
         Returns:
             The version written, or None where `decide` wanted nothing.

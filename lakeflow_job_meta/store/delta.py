@@ -95,12 +95,20 @@ class DeltaStore:
         with self._tables.latest(table) as opened:
             return _snapshot(opened, columns, where)
 
-    def transact(self, spec: TableSpec, decide: Callable[[Snapshot], Changes]) -> int | None:
-        return self._tables.rerun(str(spec.name), partial(self._try, spec, decide))
+    def transact(
+        self,
+        spec: TableSpec,
+        decide: Callable[[Snapshot], Changes],
+        *,
+        where: Mapping[str, Sequence[Any]] | None = None,
+    ) -> int | None:
+        return self._tables.rerun(str(spec.name), partial(self._try, spec, decide, where))
 
-    def _try(self, spec: TableSpec, decide: Callable[[Snapshot], Changes]) -> int | None:
+    def _try(
+        self, spec: TableSpec, decide: Callable[[Snapshot], Changes], where: Mapping[str, Sequence[Any]] | None
+    ) -> int | None:
         with self._tables.latest(spec.name) as opened:
-            snapshot = _snapshot(opened, None, None)
+            snapshot = _snapshot(opened, None, where)
             wanted = decide(snapshot)
             rows = self._edits(spec, delta.columns_of(opened), snapshot, wanted) if wanted else []
             if not rows:

@@ -1,0 +1,231 @@
+"""Making plans: reads what is declared, recorded and observed, and hands it to the planner.
+
+Belongs here: which rows have to be read at all. Doesn't: what to do about them (`engine`), carrying it out.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from lakeflow_job_meta.compile import COMPILER_VERSION, Compiled, CompileOptions, compile_modules
+from lakeflow_job_meta.control.declared import Declared, read_declared
+from lakeflow_job_meta.control.identity import check_identity, check_workspace
+from lakeflow_job_meta.control.mark import changed_since_mark, mark_of, same_rows
+from lakeflow_job_meta.control.selection import select_modules
+from lakeflow_job_meta.control.state import JobState
+from lakeflow_job_meta.control.tables import ControlTables, owner_of
+from lakeflow_job_meta.control.tenure import Tenure
+from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, errors_in
+from lakeflow_job_meta.engine.observe import Observation, observe
+from lakeflow_job_meta.engine.planner import Policy, World, find_moves, plan_actions
+from lakeflow_job_meta.engine.ports import Queries
+from lakeflow_job_meta.engine.rules import load_rules
+from lakeflow_job_meta.errors import ConflictError, InputError
+from lakeflow_job_meta.model.job import RecordedJob, fingerprint
+from lakeflow_job_meta.model.plan import Basis, Plan
+from lakeflow_job_meta.model.table import TableName
+from lakeflow_job_meta.settings import Settings
+from lakeflow_job_meta.store.base import Store
+from lakeflow_job_meta.workspace.connect import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be planned; see JobOrchestrator.plan."""
+
+    modules: Collection[str] | None = None
+    refresh: bool = True
+    prune: bool = False
+    destroy: bool = False
+    changed_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read: all of it, or only what changed since the last complete reconcile."""
+
+    declared: Declared
+    compiled: Compiled
+    recorded: dict[str, RecordedJob]
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Makes the plans of one control table in one workspace."""
+
+    settings: Settings
+    store: Store
+    tables: ControlTables
+    workspace: Workspace
+
+    def make(self, request: Request) -> Plan:
+        """The plan; errors as JobOrchestrator.plan tells."""
+        info = self.tables.require(self.store)
+        check_identity(info)
+        owner = owner_of(info)
+        known = (self._changed_only() if request.changed_only else None) or self._everything(request)
+        compiled, recorded = known.compiled, known.recorded
+        selected = None
+        if request.modules is not None:
+            names = compiled.jobs.keys() | compiled.frozen | recorded.keys()
+            selected = select_modules(request.modules, names, compiled.jobs, known.declared.sources)
+        frozen = {name: _findings_of(name, compiled) for name in compiled.frozen}
+        policy = Policy(request.prune, request.destroy, self.settings.drift)
+        world = World(compiled.jobs, frozen, recorded, None, owner, load_rules(), policy, selected)
+        if request.refresh:
+            world = replace(world, observation=self._observe(world))
+        actions = plan_actions(world)
+        whole = selected is None and not any(action.failed for action in actions) and not request.destroy
+        return Plan(
+            actions,
+            _basis(known.declared, self.tables.control.name, self.workspace.id, owner),
+            self.workspace.label,
+            self.store.label,
+            tuple(each for each in compiled.diagnostics if _concerns(each, selected)),
+            request.refresh,
+            world.observation.lost_queries if world.observation else frozenset(),
+            self.settings.drift,
+            mark=mark_of(known.declared, self._arguments()) if whole else None,
+        )
+
+    def unchanged(self) -> bool:
+        """Whether no row, argument or state changed since the last complete reconcile; sends no request."""
+        check_identity(self.tables.require(self.store))
+        changed = changed_since_mark(self.store, self.tables, self.tenure(), self._arguments())
+        return changed is not None and not changed.modules
+
+    def check_fresh(self, plan: Plan) -> None:
+        """Refuse a plan whose rows ask for something else by now.
+
+        Raises:
+            ConflictError: it is stale.
+        """
+        basis = plan.basis
+        then = {
+            "control": [basis.control_id, basis.control_version],
+            "modules": [basis.modules_id, basis.modules_version],
+        }
+        if same_rows(self.store, self.tables, then):
+            return
+        compiled = self.compile(read_declared(self.store, self.tables))
+        for action in plan.effective:
+            before = action.desired.fingerprint if action.desired else None
+            job = compiled.jobs.get(action.module)
+            if action.module in compiled.frozen or before != (job.fingerprint if job else None):
+                raise ConflictError(
+                    f"the plan is stale: the rows of module {action.module} changed since it was made",
+                    hint="plan again",
+                )
+
+    def compile(self, declared: Declared) -> Compiled:
+        """The jobs that these rows ask for."""
+        options = CompileOptions(
+            str(self.tables.control.name), self.settings.default_warehouse_id, self.settings.cluster_id
+        )
+        return compile_modules(declared.sources, declared.modules, options)
+
+    def state(self, correlation_id: str, control_version: int = 0) -> JobState:
+        """The state of this workspace."""
+        return JobState(
+            self.store,
+            self.tables,
+            self.workspace.id,
+            now=lambda: datetime.now(UTC),
+            actor=getpass.getuser(),
+            correlation_id=correlation_id,
+            tenure=self.tenure(),
+            control_version=control_version,
+            lock_timeout=self.settings.lock_timeout_seconds,
+        )
+
+    def tenure(self) -> Tenure:
+        """A hold on the lease, not taken yet."""
+        return Tenure(self.store, self.tables, self.workspace.id, self.settings.lease_seconds)
+
+    def queries(self, owner: str) -> Queries:
+        """Our saved queries. Copies of one control table may have the same name: the owner keeps them apart."""
+        return self.workspace.queries(f"{self.tables.control.name}-{owner[:8]}")
+
+    def _everything(self, request: Request) -> _Known:
+        declared = read_declared(self.store, self.tables)
+        state = self.state("plan")
+        recorded = state.read()
+        if not recorded:
+            check_workspace(self.workspace.id, state.workspaces())
+        if request.modules is None and not declared.sources and not request.destroy:
+            _refuse_empty(recorded, self.tables.control.name)
+        return _Known(declared, self.compile(declared), recorded)
+
+    def _changed_only(self) -> _Known | None:
+        """What changed since the last complete reconcile; None where everything has to be looked at."""
+        since = changed_since_mark(self.store, self.tables, self.tenure(), self._arguments())
+        if since is None:
+            return None
+        changed = since.modules
+        declared = read_declared(self.store, self.tables, changed)
+        if (declared.control_version, declared.modules_version) != (since.control_version, since.modules_version):
+            return None  # somebody wrote between the two looks: what, only the whole table tells for sure
+        compiled = self.compile(declared)
+        state = self.state("plan")
+        names = {name.casefold(): module for module, name in state.job_names().items() if module not in changed}
+        for job in compiled.jobs.values():
+            # What concerns other modules too, only the whole table tells.
+            if job.lifecycle.moved_from or job.name.casefold() in names:
+                return None
+        if changed and not declared.sources:
+            return None
+        return _Known(declared, compiled, state.read(changed))
+
+    def _arguments(self) -> str:
+        """Changes whenever equal rows may lead to other jobs."""
+        return fingerprint(
+            [COMPILER_VERSION, self.settings.default_warehouse_id, self.settings.cluster_id, dict(self.settings.drift)]
+        )
+
+    def _observe(self, world: World) -> Observation:
+        """Look at the selected modules, and at those whose jobs move to them."""
+        selected = world.selected
+        if selected is not None:
+            selected |= {origin for module, origin in find_moves(world).items() if module in selected}
+
+        def wanted(module: str) -> bool:
+            return selected is None or module in selected
+
+        desired = {name: job for name, job in world.desired.items() if wanted(name)}
+        recorded = {name: row for name, row in world.recorded.items() if wanted(name)}
+        return observe(self.workspace.jobs, self.queries(world.owner), desired, recorded, world.owner, world.rules)
+
+
+def _basis(declared: Declared, table: TableName, workspace_id: str, owner: str) -> Basis:
+    return Basis(
+        str(table),
+        declared.control_id,
+        declared.control_version,
+        declared.modules_id,
+        declared.modules_version,
+        workspace_id,
+        owner,
+    )
+
+
+def _concerns(found: Diagnostic, selected: frozenset[str] | None) -> bool:
+    return selected is None or (isinstance(found.location, RowLocation) and found.location.module in selected)
+
+
+def _refuse_empty(recorded: dict[str, RecordedJob], table: TableName) -> None:
+    """An empty table never means: pause all."""
+    jobs = [row for row in recorded.values() if row.job_id is not None]
+    if jobs:
+        raise InputError(
+            f"{table} has no rows, but {len(jobs)} jobs are recorded: refusing to pause them all",
+            hint=f"restore the rows (RESTORE TABLE {table} TO VERSION AS OF …), or deactivate them one by one",
+        )
+
+
+def _findings_of(module: str, compiled: Compiled) -> str:
+    own = errors_in(each for each in compiled.diagnostics if _concerns(each, frozenset([module])))
+    more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""
+    return f"{own[0].message}{more}" if own else "bad rows"
