@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.errors import ApplyError, LakeflowJobMetaError
 from lakeflow_job_meta.ingest.volume import is_volume, volume_folder
 from lakeflow_job_meta.ingest.watch import FolderWatch, wait_until_rested
-from lakeflow_job_meta.model.plan import Outcome
+from lakeflow_job_meta.model.plan import Action, Outcome, Plan
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.orchestrator import JobOrchestrator
 from lakeflow_job_meta.settings import Settings, load_settings
@@ -69,25 +69,44 @@ class Cycle:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A module that failed: why, what it was asked for then, how often, and when it is due again."""
+
+    reason: str
+    asked: str
+    tries: int
+    due: float
+
+
 @dataclass(slots=True)
 class _BackOff:
-    """When a failing module is tried again."""
+    """When failing modules are tried again: later each time, but at once when their rows changed."""
 
     base: float
-    tries: dict[str, int] = field(default_factory=dict[str, int])
-    due: dict[str, float] = field(default_factory=dict[str, float])
+    failures: dict[str, _Failure] = field(default_factory=dict[str, _Failure])
 
-    def failed(self, module: str) -> None:
-        self.tries[module] = self.tries.get(module, 0) + 1
-        self.due[module] = time.monotonic() + min(self.base * 2 ** (self.tries[module] - 1), BACK_OFF_SECONDS)
+    def failed(self, module: str, reason: str, asked: str) -> None:
+        before = self.failures.get(module)
+        tries = before.tries + 1 if before and before.asked == asked else 1
+        due = time.monotonic() + min(self.base * 2 ** (tries - 1), BACK_OFF_SECONDS)
+        self.failures[module] = _Failure(reason, asked, tries, due)
 
-    def keep_only(self, failing: set[str]) -> None:
-        for module in self.due.keys() - failing:
-            del self.due[module], self.tries[module]
+    def waits(self, module: str, asked: str) -> bool:
+        """Whether a module, asked for the same as when it failed, isn't due yet."""
+        failure = self.failures.get(module)
+        return failure is not None and failure.asked == asked and failure.due > time.monotonic()
+
+    def keep_only(self, failing: Collection[str]) -> None:
+        self.failures = {module: failure for module, failure in self.failures.items() if module in failing}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        return {module: failure.reason for module, failure in self.failures.items()}
 
     @property
     def any_due(self) -> bool:
-        return any(moment <= time.monotonic() for moment in self.due.values())
+        return any(failure.due <= time.monotonic() for failure in self.failures.values())
 
 
 class MetadataMonitor:
@@ -155,14 +174,14 @@ class MetadataMonitor:
         seen = self._versions()
         refresh = time.monotonic() >= self._drift_due
         if seen == self._seen and not refresh and not self._back_off.any_due:
-            return Cycle(False, loaded, findings)
-        outcomes, failures = self._reconcile(refresh=refresh)
+            return Cycle(False, loaded, findings, failures=self._back_off.reasons)
+        outcomes = self._reconcile(refresh=refresh)
         if not self._stopping.is_set():
-            # What was written by ourselves has moved the versions: remember those of the rows that were compiled.
-            self._seen = seen
+            # The rows as they were when they were compiled; the state as we left it.
+            self._seen = [*seen[:-1], self._versions()[-1]]
             if refresh:
                 self._drift_due = time.monotonic() + self.drift_interval
-        return Cycle(True, loaded, findings, outcomes, failures)
+        return Cycle(True, loaded, findings, outcomes, self._back_off.reasons)
 
     def run_continuous(self, max_iterations: int | None = None) -> None:
         """Look again and again until `stop` is called or SIGTERM or Ctrl-C comes; ends between two actions.
@@ -210,31 +229,40 @@ class MetadataMonitor:
 
         wait_until_rested(self._folder)
         digest = content_digest(self._folder)
-        if self._files_seen == (digest, self._versions()):
+        if self._files_seen == (digest, self._versions()[:2]):
             return None, self._findings
         loaded, findings = load_folder(self.orchestrator.store, self._tables, self._folder, now=datetime.now(UTC))
         if findings != self._findings:
             for finding in findings:
                 logger.warning("%s", finding)
         # The digest from before the load: what was written meanwhile is read the next time.
-        self._files_seen, self._findings = (digest, self._versions()), findings
+        self._files_seen, self._findings = (digest, self._versions()[:2]), findings
         return loaded, findings
 
-    def _reconcile(self, *, refresh: bool) -> tuple[tuple[Outcome, ...], dict[str, str]]:
-        plan = self.orchestrator.plan(changed_only=not refresh)
-        waiting = {module for module, due in self._back_off.due.items() if due > time.monotonic()}
-        due = plan.without(waiting) if waiting else plan
+    def _reconcile(self, *, refresh: bool) -> tuple[Outcome, ...]:
+        # While something fails there is no mark, and a failing module is due by time, not by its rows: look at all.
+        plan = self.orchestrator.plan(refresh=refresh, changed_only=not refresh and not self._back_off.failures)
+        waiting = {action.module for action in plan.actions if self._back_off.waits(action.module, _asked(action))}
+        plan = self._without_disruption(plan.without(waiting) if waiting else plan)
         try:
-            outcomes, failures = self.orchestrator.apply(due, stop=self._stopping.is_set), {}
+            outcomes, failures = self.orchestrator.apply(plan, stop=self._stopping.is_set), {}
         except ApplyError as error:
             outcomes, failures = error.outcomes, error.failures
-        for module in failures:
-            self._back_off.failed(module)
+        asked = {action.module: _asked(action) for action in plan.actions}
+        for module, reason in failures.items():
+            self._back_off.failed(module, reason, asked.get(module, ""))
         self._back_off.keep_only(failures.keys() | waiting)
-        return tuple(outcomes), failures
+        return tuple(outcomes)
 
-    def _versions(self) -> object:
-        tables = (self._tables.control, self._tables.modules)
+    def _without_disruption(self, plan: Plan) -> Plan:
+        """Leave out what a person would have to agree to; the rest goes on."""
+        if not (why := self.orchestrator.too_disruptive(plan)):
+            return plan
+        logger.error("%s: left out until `ljm apply --allow-disruptive`", why)
+        return plan.without({action.module for action in plan.effective if action.disruptions})
+
+    def _versions(self) -> list[tuple[str, int] | None]:
+        tables = (self._tables.control, self._tables.modules, self._tables.jobs)
         found = [self.orchestrator.store.info(table.name) for table in tables]
         return [(info.table_id, info.version) if info else None for info in found]
 
@@ -253,6 +281,11 @@ class MetadataMonitor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _asked(action: Action) -> str:
+    """What the rows ask for: a module that failed is tried again at once when this changes."""
+    return action.desired.fingerprint if action.desired else action.reason
 
 
 def _log(cycle: Cycle, seconds: float) -> None:

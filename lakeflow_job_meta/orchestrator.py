@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -11,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.declared import read_declared
 from lakeflow_job_meta.control.identity import keep_owner, mint_owner
 from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner_of
+from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.rules import load_rules
 from lakeflow_job_meta.errors import ApplyError, InputError, RunnerMissing, UsageError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
     from lakeflow_job_meta.engine.lease import Lease
+    from lakeflow_job_meta.model.job import ObservedJob
     from lakeflow_job_meta.store.base import Store
 
 
@@ -148,7 +150,7 @@ class JobOrchestrator:
             load_rules(),
             now=lambda: datetime.now(UTC),
             new_nonce=lambda: uuid4().hex[:16],
-            actor=getpass.getuser(),
+            actor=actor(),
             concurrency=self.settings.concurrency,
             list_lag=self.settings.list_lag_seconds,
             stop=stop or (lambda: False),
@@ -158,9 +160,10 @@ class JobOrchestrator:
         failures = {outcome.action.module: outcome.error for outcome in outcomes if not outcome.done}
         failures |= {action.module: action.reason for action in plan.failed}
         if failures:
-            done = len(plan.actions) - len(failures)
+            left = len(plan.effective) - len(outcomes)
             raise ApplyError(
-                f"{len(failures)} of {len(plan.actions)} modules failed; the other {done} are done",
+                f"{counted(len(failures), 'module')} failed; all others are done"
+                + (f", but for {left} that were not begun" if left else ""),
                 failures=failures,
                 outcomes=outcomes,
             )
@@ -179,6 +182,19 @@ class JobOrchestrator:
             return f"{what}, {share:.0f} % of the modules, more than max_disruptive_percent = {most:g}"
         return ""
 
+    def adoptable(self, wanted: Collection[str]) -> tuple[list[ObservedJob], dict[str, str]]:
+        """The jobs that `adopt` would take, and those that it would leave alone by name, with the reason.
+
+        Raises:
+            InputError: nothing matches.
+        """
+        from lakeflow_job_meta.control.adopt import Adoption
+
+        self.ensure_setup()
+        adoption = Adoption(self.store, self.tables, datetime.now(UTC))
+        known = {row.job_id for row in self._planning.state("adopt").read().values()}
+        return adoption.choose(wanted, self.workspace.jobs, {job for job in known if job is not None})
+
     def adopt(self, wanted: Collection[str]) -> tuple[tuple[Outcome, ...], dict[str, str]]:
         """Take jobs that exist into the tables: rows that declare them as they are, so that the next plan is empty.
 
@@ -194,10 +210,8 @@ class JobOrchestrator:
         """
         from lakeflow_job_meta.control.adopt import Adoption
 
-        self.ensure_setup()
+        jobs, skipped = self.adoptable(wanted)
         adoption = Adoption(self.store, self.tables, datetime.now(UTC))
-        known = {row.job_id for row in self._planning.state("adopt").read().values()}
-        jobs, skipped = adoption.choose(wanted, self.workspace.jobs, {job for job in known if job is not None})
         ids = adoption.write([self.workspace.jobs.get(job.job_id) for job in jobs])
         plan = self.plan(list(ids), refresh=False) if ids else None
         if plan is None:
@@ -263,11 +277,12 @@ class JobOrchestrator:
         keep_owner(self.store, self.tables.require(self.store))
         self._planning.state("identity").acknowledge()
 
-    def log(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest actions first."""
-        self.ensure_setup()
-        rows = sorted(self.store.read(self.tables.log.name).rows, key=lambda row: row["logged_at"], reverse=True)
-        return [dict(row) for row in rows[:limit]]
+    def log(self, limit: int = 100, module: str | None = None) -> list[dict[str, Any]]:
+        """The newest actions first; those of one module if one is named."""
+        self.tables.require(self.store)
+        where = None if module is None else {"module_name": [module]}
+        rows = self.store.read(self.tables.log.name, where=where).rows
+        return [dict(row) for row in sorted(rows, key=lambda row: row["logged_at"], reverse=True)[:limit]]
 
     def create_or_update_job(self, module: str) -> int:
         """Bring one module's job up to date; returns its id.
@@ -320,14 +335,18 @@ class JobOrchestrator:
             for action in plan.actions
         ]
 
-    def status(self) -> list[dict[str, Any]]:
-        """Each module's job as recorded, with what the rows ask for beyond that; sends no request to the workspace.
+    def status(self, *, refresh: bool = False) -> list[dict[str, Any]]:
+        """Each module's job as recorded, with what the rows ask for beyond that.
+
+        Args:
+            refresh: look at the workspace too; without, no request is sent.
 
         Returns:
             One entry a module: module, job_id, job_name, status, applied_at, applied_by, control_version, last_error,
-            to_do (the action that a plan without a look at the workspace has).
+            to_do (the action that a plan has), drift (paths of fields that differ in the workspace, see Action.drift;
+            None where it wasn't looked at).
         """
-        plan = self.plan(refresh=False)
+        plan = self.plan(refresh=refresh)
         entries: list[dict[str, Any]] = []
         for action in plan.actions:
             row = action.recorded
@@ -343,6 +362,7 @@ class JobOrchestrator:
                     "control_version": row.control_version if row else None,
                     "last_error": row.last_error if row else None,
                     "to_do": to_do,
+                    "drift": list(action.drift) if refresh else None,
                 }
             )
         return entries

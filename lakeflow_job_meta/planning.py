@@ -5,14 +5,14 @@ Belongs here: which rows have to be read at all. Doesn't: what to do about them 
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from lakeflow_job_meta.compile import COMPILER_VERSION, Compiled, CompileOptions, compile_modules
+from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.declared import Declared, read_declared
-from lakeflow_job_meta.control.identity import check_identity, check_workspace
+from lakeflow_job_meta.control.identity import check_identity, check_owner, check_workspace
 from lakeflow_job_meta.control.mark import changed_since_mark, mark_of, same_rows
 from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.state import JobState
@@ -66,7 +66,7 @@ class Planning:
         info = self.tables.require(self.store)
         check_identity(info)
         owner = owner_of(info)
-        known = (self._changed_only() if request.changed_only else None) or self._everything(request)
+        known = (self._changed_only() if request.changed_only else None) or self._everything(request, owner)
         compiled, recorded = known.compiled, known.recorded
         selected = None
         if request.modules is not None:
@@ -87,6 +87,7 @@ class Planning:
             tuple(each for each in compiled.diagnostics if _concerns(each, selected)),
             request.refresh,
             world.observation.lost_queries if world.observation else frozenset(),
+            world.observation.edited_queries if world.observation else frozenset(),
             self.settings.drift,
             mark=mark_of(known.declared, self._arguments()) if whole else None,
         )
@@ -134,7 +135,7 @@ class Planning:
             self.tables,
             self.workspace.id,
             now=lambda: datetime.now(UTC),
-            actor=getpass.getuser(),
+            actor=actor(),
             correlation_id=correlation_id,
             tenure=self.tenure(),
             control_version=control_version,
@@ -149,10 +150,11 @@ class Planning:
         """Our saved queries. Copies of one control table may have the same name: the owner keeps them apart."""
         return self.workspace.queries(f"{self.tables.control.name}-{owner[:8]}")
 
-    def _everything(self, request: Request) -> _Known:
+    def _everything(self, request: Request, owner: str) -> _Known:
         declared = read_declared(self.store, self.tables)
         state = self.state("plan")
         recorded = state.read()
+        check_owner(recorded.values(), owner, str(self.tables.control.name))
         if not recorded:
             check_workspace(self.workspace.id, state.workspaces())
         if request.modules is None and not declared.sources and not request.destroy:

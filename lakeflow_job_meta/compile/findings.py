@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from lakeflow_job_meta.diagnostics import Diagnostic, Path, RowLocation, Severity
 
@@ -54,6 +55,10 @@ TYPE_NAMES = {
 }  # fmt: skip
 
 
+MAX_DEPTH = 50
+"""Levels of nesting; nothing in the Jobs API needs a third of it."""
+
+
 class _Doubled(ValueError):
     """A JSON object names one key twice."""
 
@@ -63,7 +68,7 @@ def parse_object(text: str | None, findings: Findings, column: str, source: str 
     if text is None or not text.strip():
         return {}
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         findings.add(
             f"bad JSON: {error.msg}, found {_excerpt(text, error.pos)}", source=source, column=column, offset=error.pos
@@ -74,6 +79,12 @@ def parse_object(text: str | None, findings: Findings, column: str, source: str 
         return None
     except ValueError as error:
         findings.add(f"bad JSON: {error}", source=source, column=column)
+        return None
+    if _depth(value) > MAX_DEPTH:
+        findings.add(f"bad JSON: nested deeper than {MAX_DEPTH} levels", source=source, column=column)
+        return None
+    if "\\u" in text and not _is_unicode(value):
+        findings.add("bad JSON: half of a surrogate pair is no text", source=source, column=column)
         return None
     if not isinstance(value, dict):
         findings.add(
@@ -95,6 +106,35 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         doubled = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise _Doubled(f"the key '{doubled}' is there twice")
     return value
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is too large a number")
+    return number
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _depth(value: object) -> int:
+    deepest, layer = 0, [value]
+    while layer and deepest <= MAX_DEPTH:
+        deepest += 1
+        inner: list[object] = []
+        for each in layer:
+            if isinstance(each, dict):
+                inner.extend(cast("dict[str, object]", each).values())
+            elif isinstance(each, list):
+                inner.extend(cast("list[object]", each))
+        layer = inner
+    return deepest
 
 
 def _no_constant(name: str) -> Any:

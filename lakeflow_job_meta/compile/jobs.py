@@ -9,7 +9,7 @@ from typing import Any
 from lakeflow_job_meta.compile import graph
 from lakeflow_job_meta.compile.findings import Findings, parse_object
 from lakeflow_job_meta.compile.lifecycle import take_lifecycle
-from lakeflow_job_meta.compile.tasks import TaskContext, build_task
+from lakeflow_job_meta.compile.tasks import TaskContext, build_task, with_origin
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.model import jobs_api
 from lakeflow_job_meta.model.control import SOURCE_CONFIGS, Module, Source
@@ -59,6 +59,7 @@ def compile_modules(sources: Sequence[Source], modules: Sequence[Module], option
         if job is not None and not findings.failed:
             jobs[name] = job
     _report_equal_names(jobs, collectors)
+    _report_equal_origins(jobs, collectors)
     found = [each for collector in collectors.values() for each in collector.found]
     frozen = frozenset(name for name, collector in collectors.items() if collector.failed)
     return Compiled({name: job for name, job in jobs.items() if name not in frozen}, tuple(found), frozen)
@@ -89,7 +90,9 @@ def _compile_module(
         return None
     job_name = config.get("name", f"{NAME_PREFIX}{name}")
     description = {"description": module.description} if module.description and "description" not in config else {}
-    desired = {"name": job_name, **description, **config, "tasks": built.tasks}
+    origin = "GIT" if config.get("git_source") else "WORKSPACE"
+    tasks = [with_origin(task, origin) for task in built.tasks]
+    desired = {"name": job_name, **description, **config, "tasks": tasks}
     _check_job(desired, {source.source_id: task for source, task in zip(active, built.tasks, strict=True)}, findings)
     return DesiredJob(
         name, str(job_name), True, desired, built.queries, tuple(source.source_id for source in active), lifecycle
@@ -141,6 +144,8 @@ def _tasks(
 
 def _check_config(config: Mapping[str, Any], findings: Findings) -> None:
     report = findings.at("job_config")
+    if config.get("format", "MULTI_TASK") != "MULTI_TASK":
+        report(f"expected MULTI_TASK, found {config['format']!r}", path=("format",), hint="leave it out")
     if "tasks" in config:
         report("tasks are declared by sources, not by job_config", path=("tasks",))
     for problem in jobs_api.check({key: value for key, value in config.items() if key != "tasks"}, "JobSettings"):
@@ -192,6 +197,21 @@ def _report_doubled(rows: Sequence[Source], settings: Sequence[Module], findings
         seen.add(row.source_id)
     if len(settings) > 1:
         findings.add(f"the module has {len(settings)} settings rows, expected one", column="module_name")
+
+
+def _report_equal_origins(jobs: Mapping[str, DesiredJob], collectors: Mapping[str, Findings]) -> None:
+    by_origin: dict[str, list[str]] = {}
+    for module, job in jobs.items():
+        if job.active and job.lifecycle.moved_from:
+            by_origin.setdefault(job.lifecycle.moved_from, []).append(module)
+    for origin, modules in by_origin.items():
+        for module in modules if len(modules) > 1 else ():
+            others = ", ".join(f"'{other}'" for other in modules if other != module)
+            collectors[module].add(
+                f"moved from '{origin}', and so is module {others}: one job can't become two",
+                column="job_config",
+                path=("lifecycle", "moved_from"),
+            )
 
 
 def _report_equal_names(jobs: Mapping[str, DesiredJob], collectors: Mapping[str, Findings]) -> None:

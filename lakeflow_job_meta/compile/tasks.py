@@ -10,7 +10,7 @@ from lakeflow_job_meta.compile.findings import Report, type_name
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.model import jobs_api
 from lakeflow_job_meta.model.control import Source
-from lakeflow_job_meta.model.job import QUERY_REF, SavedQuery
+from lakeflow_job_meta.model.job import QUERY_REF, SavedQuery, mapping
 
 GIVEN_PARAMETERS = ("source_id", "module_name", "control_table")
 """Parameters that every notebook task gets from us, so that one notebook serves many rows."""
@@ -80,6 +80,17 @@ def build_task(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | N
     if kind == "notebook" and context.cluster_id and not any(key in beside for key in CLUSTER_CHOICES):
         beside["existing_cluster_id"] = context.cluster_id
     return BuiltTask({**beside, **built.fields}, built.query)
+
+
+def with_origin(task: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """The task with where its notebook or SQL file comes from: left out, it would depend on what the job had before."""
+    fields = dict(task)
+    if isinstance(notebook := fields.get("notebook_task"), dict):
+        fields["notebook_task"] = {"source": origin, **cast("dict[str, Any]", notebook)}
+    file = mapping(fields.get("sql_task")).get("file")
+    if isinstance(file, dict):
+        fields["sql_task"] = {**fields["sql_task"], "file": {"source": origin, **cast("dict[str, Any]", file)}}
+    return fields
 
 
 def _known_types() -> str:

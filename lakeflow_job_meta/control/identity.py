@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from uuid import uuid4
 
 from lakeflow_job_meta.control.tables import NAME_PROPERTY, OWNER_PROPERTY
+from lakeflow_job_meta.engine.identity import Identity
 from lakeflow_job_meta.errors import ConflictError
+from lakeflow_job_meta.model.job import RecordedJob, mapping
 from lakeflow_job_meta.model.table import TableInfo
 from lakeflow_job_meta.store.base import Store
 
@@ -22,6 +24,22 @@ def check_identity(info: TableInfo) -> None:
     original = info.properties.get(NAME_PROPERTY, str(info.name))
     if original != str(info.name):
         raise ConflictError(f"{info.name} is a copy of {original}, or was renamed: whose jobs are meant?", hint=HINT)
+
+
+def check_owner(recorded: Iterable[RecordedJob], owner: str, table: str) -> None:
+    """Refuse a state that another owner wrote.
+
+    Raises:
+        ConflictError: the control table was dropped and made again, and its siblings stayed.
+    """
+    for row in recorded:
+        identity = Identity.read(mapping(row.settings.get("tags")))
+        if identity is not None and identity.owner != owner:
+            raise ConflictError(
+                f"{table} was made again: its jobs were made under the owner {identity.owner}, now it is {owner}",
+                hint=f"take them back: ALTER TABLE {table} SET TBLPROPERTIES ('{OWNER_PROPERTY}' = '{identity.owner}');"
+                " or let go of them: `ljm identity new`",
+            )
 
 
 def check_workspace(workspace_id: str, recorded: Collection[str]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.control.tenure import LEASE, Tenure
 from lakeflow_job_meta.engine.ports import StateWrite
-from lakeflow_job_meta.errors import ConflictError, StoreError
+from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
 from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
 from lakeflow_job_meta.model.plan import Outcome
 from lakeflow_job_meta.model.table import Changes, Row, Snapshot
@@ -44,7 +44,10 @@ class JobState:
         where: dict[str, list[str]] = {"workspace_id": [self.workspace_id]}
         if modules is not None:
             where["module_name"] = list(modules)
-        snapshot = self.store.read(self.tables.jobs.name, where=where)
+        try:
+            snapshot = self.store.read(self.tables.jobs.name, where=where)
+        except TableNotFound:
+            return {}  # lost: the jobs are found again by their tags, and the table is made before anything is written
         return _by_module(snapshot, self.workspace_id)
 
     def job_names(self) -> dict[str, str]:
@@ -58,7 +61,10 @@ class JobState:
 
     def workspaces(self) -> frozenset[str]:
         """The ids of all workspaces that the state has jobs in, and of those that it was told to have."""
-        snapshot = self.store.read(self.tables.jobs.name, columns=["workspace_id"])
+        try:
+            snapshot = self.store.read(self.tables.jobs.name, columns=["workspace_id"])
+        except TableNotFound:
+            return frozenset()
         return frozenset(str(row["workspace_id"]).removeprefix(f"{LEASE}:") for row in snapshot.rows)
 
     def acknowledge(self) -> None:
@@ -92,6 +98,11 @@ class JobState:
         """
         now = self.now()
         self.tenure.within(self._decide(write, now), now, modules=tuple(write.rows), release=last, mark=mark)
+
+    @property
+    def since(self) -> datetime | None:
+        """A moment after which no earlier holder of the lease has sent anything."""
+        return self.tenure.since
 
     def check(self) -> None:
         """Raise LeaseLost unless the lease lasts for one more call."""
@@ -170,7 +181,7 @@ def _from_row(row: Row) -> RecordedJob:
         job_name=row["job_name"],
         nonce=row["nonce"],
         settings=_json(row, "settings") or {},
-        pending=Pending(**pending) if pending else None,
+        pending=_pending(pending) if pending else None,
         queries={source: RecordedQuery(**query) for source, query in queries.items()},
         fingerprint=row["fingerprint"],
         control_version=row["control_version"],
@@ -179,6 +190,11 @@ def _from_row(row: Row) -> RecordedJob:
         last_error=row["last_error"],
         created_timestamp=row["created_timestamp"],
     )
+
+
+def _pending(fields: Mapping[str, Any]) -> Pending:
+    pending = Pending(**fields)
+    return replace(pending, names=tuple(pending.names))  # JSON knows lists only
 
 
 def _json(row: Row, column: str) -> Any:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +54,26 @@ def _host() -> str:
 
 def _started(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        # A zombie is dead too: only its parent hasn't looked yet.
+        return "gone" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return "" if pid == os.getpid() or not Path("/proc/self/stat").exists() else "gone"
 
 
 @dataclass(slots=True)
 class Tenure:
-    """A hold on the lease of one workspace's state. Used by several threads."""
+    """A hold on the lease of one workspace's state. Used by several threads.
+
+    `since` is a moment after which no earlier holder has sent anything.
+    """
 
     store: Store
     tables: ControlTables
     workspace_id: str
     ttl: float
     holder: str = field(default_factory=this_process)
+    since: datetime | None = None
     _lease: Lease | None = None
     _alive_at: float = 0.0
     _lost: bool = False
@@ -96,8 +102,14 @@ class Tenure:
         while True:
             blocked: list[Lease] = []
             taken: list[Lease] = []
+            silent: list[datetime] = []
 
-            def claim(snapshot: Snapshot, blocked: list[Lease] = blocked, taken: list[Lease] = taken) -> Changes:
+            def claim(
+                snapshot: Snapshot,
+                blocked: list[Lease] = blocked,
+                taken: list[Lease] = taken,
+                silent: list[datetime] = silent,
+            ) -> Changes:
                 before = self._read(snapshot)
                 blocked.clear()
                 if (
@@ -108,6 +120,7 @@ class Tenure:
                 ):
                     blocked.append(before)
                     return Changes()
+                silent[:] = [] if before is None else [self._seen(snapshot) + timedelta(seconds=before.ttl)]
                 changes = decide(snapshot)
                 taken[:] = [next_lease(before, self.holder, self.ttl, now.isoformat(timespec="seconds"))]
                 return Changes((*changes.upserts, self._row(taken[0], now)), changes.deletes)
@@ -116,6 +129,7 @@ class Tenure:
             self.store.transact(self.tables.jobs, claim, where={"module_name": [LEASE, *modules]})
             if not blocked:
                 self._lease, self._alive_at, self._lost = taken[0], started, False
+                self.since = min([now, *silent])
                 self._start_beating()
                 return
             if clock() >= deadline:
@@ -204,6 +218,10 @@ class Tenure:
     def _read(self, snapshot: Snapshot) -> Lease | None:
         rows = [row for row in snapshot.rows if row["workspace_id"] == self.key]
         return Lease.read(json.loads(rows[0]["settings"])) if rows else None
+
+    def _seen(self, snapshot: Snapshot) -> datetime:
+        """When the lease's row was last written."""
+        return next(row["updated_timestamp"] for row in snapshot.rows if row["workspace_id"] == self.key)
 
     def _row(self, lease: Lease, now: datetime) -> Row:
         return {

@@ -71,6 +71,7 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
         around.now,
         around.actor,
         around.list_lag,
+        around.state.since or around.now(),
     )
     outcomes: list[Outcome] = []
     try:
@@ -104,19 +105,29 @@ def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
         action.module, plan.basis.workspace_id, status="pending", created_timestamp=around.now()
     )
     since = around.now().isoformat()
-    pending = Pending(str(action.kind), {}, before.nonce or "", since)
+    pauses = (action.kind is ActionKind.PAUSE and bool(action.changes)) or bool(
+        before.pending and before.pending.pauses
+    )
+    pending = Pending(str(action.kind), {}, before.nonce or "", since, pauses=pauses)
     if action.desired is None or not action.desired.active or action.kind is ActionKind.DELETE:
-        return replace(before, pending=pending)
+        # Without an id there is but an interrupted create: what it left behind has to stay known.
+        return before if before.job_id is None else replace(before, pending=pending)
     wanted = desired_settings(action.desired, action.recorded, None)
     if action.kind is ActionKind.ADOPT:
         # The id is known from the start, so that no crash can lead to a second job.
         return replace(
-            before, job_id=action.job_id, pending=replace(pending, settings=wanted, nonce=around.new_nonce())
+            before,
+            job_id=action.job_id,
+            nonce=None,
+            pending=replace(pending, settings=wanted, nonce=around.new_nonce()),
         )
     if action.kind in MAKES_JOB:
         # A confirmed absent job's id is forgotten here, so that after a crash the nonce is what is looked for.
-        nonce = before.pending.nonce if before.pending and before.job_id is None else around.new_nonce()
-        return replace(before, job_id=None, pending=Pending("create", wanted, nonce, since))
+        unfinished = before.pending if before.pending and before.job_id is None else None
+        nonce = unfinished.nonce if unfinished else around.new_nonce()
+        names = (*(unfinished.names if unfinished else ()), action.desired.name)
+        made = Pending("create", wanted, nonce, since, names=tuple(dict.fromkeys(names)))
+        return replace(before, job_id=None, nonce=None, pending=made)
     # What an interrupted action was about to set is ours too, until a later one has succeeded.
     wanted = union(wanted, before.pending.settings, around.rules) if before.pending else wanted
     moved_from = before.pending.moved_from if before.pending else ""
@@ -154,9 +165,10 @@ def _one(carry_out: CarryOut, action: Action, intent: RecordedJob) -> Applied:
     try:
         row = carry_out.run(action, intent)
         outcome = Outcome(action, True, row.job_id if row else intent.job_id)
-    except WorkspaceError as error:
-        # What was made before the failure (saved queries) is in the intent's place already: see CarryOut.run.
-        row = replace(carry_out.reached.get(action.module, intent), last_error=str(error.message))
+    except (WorkspaceError, ValueError, TypeError, KeyError, RecursionError) as error:
+        # What can't even be sent (the latter four) must not take the other modules down. What was made before the
+        # failure (saved queries) is in the intent's place already: see CarryOut.run.
+        row = replace(carry_out.reached.get(action.module, intent), last_error=str(error).splitlines()[0])
         outcome = Outcome(action, False, row.job_id, error=str(error))
     return Applied(row, replace(outcome, duration_ms=round((time.monotonic() - started) * 1000)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lakeflow_job_meta.engine.diff import changes
-from lakeflow_job_meta.engine.identity import Identity
+from lakeflow_job_meta.engine.identity import Identity, tagged
 from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.planner import (
     ACTIVE,
@@ -19,6 +19,7 @@ from lakeflow_job_meta.engine.planner import (
     known_nonce,
     left_alone,
     not_ours,
+    paused_by_us,
     target_settings,
 )
 from lakeflow_job_meta.engine.ports import Jobs, Queries
@@ -49,7 +50,8 @@ class CarryOut:
     plan: Plan
     now: Callable[[], datetime]
     actor: str
-    list_lag: float = 0.0
+    list_lag: float
+    lease_since: datetime
     reached: dict[str, RecordedJob] = field(default_factory=dict[str, RecordedJob])
 
     def run(self, action: Action, intent: RecordedJob) -> RecordedJob | None:
@@ -62,21 +64,23 @@ class CarryOut:
         if action.kind is ActionKind.DELETE:
             return self._delete(intent)
         if desired is None or not desired.active:
-            return self._pause(intent)
+            return self._pause(intent, interrupted=_interrupted(action))
         row = self._with_queries(action.module, desired, intent)
         if intent.job_id is None:
             nonce = intent.pending.nonce if intent.pending else row.nonce
-            row = self._create(desired, replace(row, nonce=nonce), begun=_begun(action))
+            row = self._create(desired, replace(row, nonce=nonce), interrupted=_interrupted(action))
         else:
             job = self.jobs.get(intent.job_id)
-            row = self._reset(desired, replace(row, nonce=known_nonce(row, job)), job)
+            row = self._reset(desired, row, job)
         return self._without_stale_queries(desired, row)
 
-    def _create(self, desired: DesiredJob, row: RecordedJob, *, begun: datetime | None) -> RecordedJob:
+    def _create(self, desired: DesiredJob, row: RecordedJob, *, interrupted: bool) -> RecordedJob:
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
         settings = desired_settings(desired, row, identity)
-        if begun is not None and (job := self._find(_names(desired, row), identity, begun)):
+        if interrupted and (job := self._find(_names(desired, row), identity, self.lease_since)):
             return self._reset(desired, replace(row, job_id=job.job_id), job)
+        if not self.plan.refreshed and (job := self._made_before(desired, identity)):
+            return self._reset(desired, replace(row, job_id=job.job_id, nonce=None), job)
         sent = self.now()
         try:
             job_id = self.jobs.create(settings)
@@ -87,6 +91,18 @@ class CarryOut:
                 raise
             job_id = job.job_id
         return self._recorded(desired, replace(row, job_id=job_id), settings)
+
+    def _made_before(self, desired: DesiredJob, wanted: Identity) -> ObservedJob | None:
+        """A job of this module that the state has lost: looked for here where the plan didn't look."""
+        found: list[ObservedJob] = []
+        for job in self.jobs.list(name=desired.name):
+            identity = Identity.read(job.tags)
+            if identity and (identity.owner, identity.module_hash) == (wanted.owner, wanted.module_hash):
+                found.append(job)
+        if len(found) > 1:
+            ids = ", ".join(str(job.job_id) for job in found)
+            raise WorkspaceError(f"several jobs carry this module's tag: {ids}", hint="delete all but one")
+        return found[0] if found else None
 
     def _find(self, names: set[str], identity: Identity, sent: datetime) -> ObservedJob | None:
         """The job of a create that was sent at that time and never heard of again; lists may lag behind creates."""
@@ -101,6 +117,7 @@ class CarryOut:
 
     def _reset(self, desired: DesiredJob, row: RecordedJob, job: ObservedJob) -> RecordedJob:
         """Bring a job that exists to what is desired, decided on what it is at this moment."""
+        row = replace(row, nonce=known_nonce(row, job))
         if refusal := not_ours(job, row, self.plan.basis.owner):
             raise WorkspaceError(refusal, hint="give the tag back, or `ljm forget` the module")
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
@@ -111,19 +128,34 @@ class CarryOut:
             self.jobs.reset(job.job_id, target)
         return self._recorded(desired, row, wanted)
 
-    def _pause(self, row: RecordedJob) -> RecordedJob:
-        if row.job_id is None:
-            raise WorkspaceError(f"module {row.module_name} has no job to pause")
-        job = self.jobs.get(row.job_id)
+    def _pause(self, row: RecordedJob, *, interrupted: bool) -> RecordedJob | None:
+        found = self._with_unrecorded(row)
+        if found is None or found.job_id is None:
+            return None
+        row = found
+        job = self.jobs.get(found.job_id)
         if refusal := not_ours(job, row, self.plan.basis.owner):
             raise WorkspaceError(refusal, hint="give the tag back, or `ljm forget` the module")
-        status = row.status if row.status in (PAUSED_BY_US, INACTIVE) else INACTIVE
+        # A pause of ours that was interrupted after its effect is still ours.
+        ours = paused_by_us(row) if interrupted else row.status == PAUSED_BY_US
+        status = PAUSED_BY_US if ours else INACTIVE
         if fired_by(job.settings) and not is_paused(job.settings):
             self.jobs.reset(job.job_id, with_pause(job.settings, PAUSED))
             status = PAUSED_BY_US
         return self._stamped(replace(row, status=status, pending=None, last_error=None))
 
+    def _with_unrecorded(self, row: RecordedJob) -> RecordedJob | None:
+        """The row with the job that an interrupted create may have made; None where there is no job at all."""
+        if row.job_id is not None or row.pending is None:
+            return row
+        identity = Identity.of(self.plan.basis.owner, row.module_name, row.pending.nonce)
+        job = self._find(set(row.pending.names), identity, self.lease_since)
+        if job is None:
+            return None
+        return replace(row, job_id=job.job_id, nonce=identity.nonce, settings=tagged(row.pending.settings, identity))
+
     def _delete(self, row: RecordedJob) -> None:
+        row = self._with_unrecorded(row) or row
         if row.job_id is not None:
             try:
                 job = self.jobs.get(row.job_id)
@@ -141,7 +173,8 @@ class CarryOut:
         for source, query in desired.queries.items():
             known = row.queries.get(source)
             lost = known is not None and known.query_id in self.plan.lost_queries
-            if known is not None and known.fingerprint == query.fingerprint and not lost:
+            edited = known is not None and known.query_id in self.plan.edited_queries
+            if known is not None and known.fingerprint == query.fingerprint and not (lost or edited):
                 continue
             query_id = known.query_id if known and not lost else None
             if query_id is not None:
@@ -183,11 +216,9 @@ class CarryOut:
 
 def _names(desired: DesiredJob, row: RecordedJob) -> set[str]:
     """What the job may be called: as the rows say now, or as they said when an interrupted create was sent."""
-    pending = row.pending.settings.get("name") if row.pending else None
-    return {desired.name, str(pending or desired.name)}
+    return {desired.name, *(row.pending.names if row.pending else ())}
 
 
-def _begun(action: Action) -> datetime | None:
-    """When an earlier run began the create that this one finishes; None where there was none."""
-    pending = action.recorded.pending if action.recorded else None
-    return datetime.fromisoformat(pending.since) if pending else None
+def _interrupted(action: Action) -> bool:
+    """Whether an earlier run began something with this module and didn't finish."""
+    return action.recorded is not None and action.recorded.pending is not None

@@ -63,6 +63,8 @@ def _merge(desired: Any, recorded: Any, observed: Any, shape: Shape, rules: Rule
         return merged if merged or observed is not MISSING or rule.union_choice else MISSING
     if isinstance(desired, list) and rule.list_key is not None:
         return _merge_list(cast("list[Any]", desired), recorded, observed, shape, rules)
+    if rule.write_only and desired == recorded:
+        return observed
     if observed is MISSING:
         empty = desired == [] or (rule.has_default and desired == rule.default)
         return MISSING if empty else cast("Any", desired)
@@ -139,7 +141,7 @@ def _changes(before: Any, after: Any, path: str, shape: Shape, rules: Rules) -> 
     if before is after or before == after:
         return
     rule = rules.at(shape)
-    if rule.list_key is not None:
+    if rule.list_key is not None and (isinstance(before, list) or isinstance(after, list)):
         # A whole list that comes or goes is told entry by entry too.
         before = cast("Any", [] if before is MISSING else before)
         after = cast("Any", [] if after is MISSING else after)

@@ -77,7 +77,7 @@ class FencedQueries:
     queries: Queries
     check: Callable[[], None]
 
-    def existing(self) -> Collection[str]:
+    def existing(self) -> Mapping[str, tuple[str, str]]:
         return self.queries.existing()
 
     def create(self, query: SavedQuery) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lakeflow_job_meta.engine.identity import Identity
@@ -13,6 +14,9 @@ from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, RecordedJob, ma
 
 GET_AT_MOST = 20
 """Up to that many modules are looked at one by one; a list costs a request for each 100 jobs of the workspace."""
+
+
+LOOKS_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Observation:
     ours: Mapping[str, Sequence[ObservedJob]] = field(default_factory=dict[str, list[ObservedJob]])
     namesakes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, list[int]])
     lost_queries: frozenset[str] = frozenset()
+    edited_queries: frozenset[str] = frozenset()
 
 
 def observe(
@@ -45,26 +50,65 @@ def observe(
     """
     modules = desired.keys() | recorded.keys()
     ids = {row.job_id: module for module, row in recorded.items() if row.job_id is not None}
+    few = len(modules) <= GET_AT_MOST
     searched = [module for module in modules if _needs_search(module, desired, recorded)]
-    listed = list(_list(jobs, desired, searched, few=len(modules) <= GET_AT_MOST))
-    found = {job.job_id: job for job in listed}
+    found = {job.job_id: job for job in (_by_names(jobs, searched, desired, recorded) if few else jobs.list())}
+    doubtful = [
+        job_id
+        for job_id, module in ids.items()
+        if job_id not in found or _left_out(found[job_id], desired.get(module), recorded[module], rules)
+    ]
+    absent, unknown = _look_at(jobs, doubtful, found)
+    if few and absent:
+        # The state may be older than the workspace: a job made since then is found by its name.
+        gone = [module for job_id, module in ids.items() if job_id in absent and module in desired]
+        found |= {job.job_id: job for job in _by_names(jobs, gone, desired, recorded)}
+    ours, namesakes = _index(found.values(), owner)
+    lost, edited = _look_at_queries(queries, desired, recorded)
+    return Observation(found, absent, unknown, ours, namesakes, lost, edited)
+
+
+def _look_at(
+    jobs: Jobs, job_ids: Sequence[int], found: dict[int, ObservedJob]
+) -> tuple[frozenset[int], dict[int, str]]:
+    """Get jobs one by one, several at once, into `found`; returns those that are absent, and those not to be seen."""
     absent: set[int] = set()
     unknown: dict[int, str] = {}
-    for job_id, module in ids.items():
-        if job_id in found and not _left_out(found[job_id], desired.get(module), recorded[module], rules):
-            continue
+
+    def look(job_id: int) -> None:
+        found.pop(job_id, None)
         try:
             found[job_id] = jobs.get(job_id)
         except NotFound:
-            found.pop(job_id, None)
             absent.add(job_id)
         except Denied as error:
-            found.pop(job_id, None)
             unknown[job_id] = error.message
-    ours, namesakes = _index(found.values(), owner)
-    kept = {query.query_id for row in recorded.values() for query in row.queries.values()}
-    lost = frozenset(kept - set(queries.existing())) if kept else frozenset[str]()
-    return Observation(found, frozenset(absent), unknown, ours, namesakes, lost)
+
+    if len(job_ids) == 1:
+        look(job_ids[0])
+    elif job_ids:
+        with ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look") as pool:
+            list(pool.map(look, job_ids))
+    return frozenset(absent), unknown
+
+
+def _look_at_queries(
+    queries: Queries, desired: Mapping[str, DesiredJob], recorded: Mapping[str, RecordedJob]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The ids of our saved queries that are gone, and of those whose text or warehouse somebody edited."""
+    kept = {
+        query.query_id: (module, source) for module, row in recorded.items() for source, query in row.queries.items()
+    }
+    if not kept:
+        return frozenset(), frozenset()
+    there = queries.existing()
+    edited: set[str] = set()
+    for query_id in kept.keys() & there.keys():
+        module, source = kept[query_id]
+        wanted = desired[module].queries.get(source) if module in desired else None
+        if wanted is not None and there[query_id] != (wanted.text, wanted.warehouse_id):
+            edited.add(query_id)
+    return frozenset(kept.keys() - there.keys()), frozenset(edited)
 
 
 def _needs_search(module: str, desired: Mapping[str, DesiredJob], recorded: Mapping[str, RecordedJob]) -> bool:
@@ -73,12 +117,17 @@ def _needs_search(module: str, desired: Mapping[str, DesiredJob], recorded: Mapp
     return module in desired and desired[module].active and (row is None or row.job_id is None)
 
 
-def _list(jobs: Jobs, desired: Mapping[str, DesiredJob], searched: list[str], *, few: bool) -> Iterable[ObservedJob]:
-    if not few:
-        yield from jobs.list()
-        return
-    for module in searched:
-        yield from jobs.list(name=desired[module].name)
+def _by_names(
+    jobs: Jobs, modules: Iterable[str], desired: Mapping[str, DesiredJob], recorded: Mapping[str, RecordedJob]
+) -> Iterator[ObservedJob]:
+    """The jobs by whatever name a module's job may have: as the rows say, as recorded, as an interrupted run said."""
+    for module in modules:
+        names = {desired[module].name}
+        if (row := recorded.get(module)) is not None:
+            names.add(row.job_name or "")
+            names.update(row.pending.names if row.pending else ())
+        for name in sorted(names - {""}):
+            yield from jobs.list(name=name)
 
 
 def _left_out(job: ObservedJob, desired: DesiredJob | None, recorded: RecordedJob, rules: Rules) -> bool:

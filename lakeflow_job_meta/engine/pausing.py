@@ -27,9 +27,12 @@ def with_pause(settings: Settings, status: str) -> dict[str, Any]:
     return dict(settings) if kind is None else {**settings, kind: {**settings[kind], "pause_status": status}}
 
 
-def carry_pause(merged: Settings, observed: Settings, desired: Settings) -> dict[str, Any]:
-    """An operator's pause survives a change of what fires the job, unless the metadata says otherwise."""
+def carry_pause(merged: Settings, observed: Settings, desired: Settings, owned: Settings) -> dict[str, Any]:
+    """An operator's pause survives a change of what fires the job, unless the metadata says otherwise, or had paused
+    the job itself."""
     kind, before = fired_by(merged), fired_by(observed)
+    if "pause_status" in mapping(owned.get(before or "")):
+        return dict(merged)
     says = mapping(desired.get(kind or ""))
     if kind is None or kind == before or "pause_status" in says or not is_paused(observed):
         return dict(merged)

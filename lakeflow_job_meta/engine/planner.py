@@ -75,7 +75,8 @@ def find_moves(world: World) -> dict[str, str]:
         new, old = world.recorded.get(module), world.recorded.get(origin)
         still = world.desired.get(origin)
         free = new is None or (new.job_id is None and new.pending is None)
-        left = old is not None and old.job_id is not None and origin not in world.frozen
+        gone = world.observation.absent if world.observation else frozenset[int]()
+        left = old is not None and old.job_id is not None and old.job_id not in gone and origin not in world.frozen
         if origin and desired.active and free and left and not (still and still.active):
             moves[module] = origin
     return moves
@@ -123,12 +124,17 @@ def target_settings(
     `left_alone` are fields that others may change.
     """
     ours, before = disown(desired, owned_settings(recorded, rules), left_alone, rules)
-    merged = carry_pause(merge(ours, before, observed, rules), observed, desired)
+    merged = carry_pause(merge(ours, before, observed, rules), observed, desired, before)
     kind = fired_by(merged)
     says_pause = kind is not None and "pause_status" in mapping(desired.get(kind))
-    if recorded.status == PAUSED_BY_US and not says_pause:
+    if paused_by_us(recorded) and not says_pause:
         return with_pause(merged, UNPAUSED)
     return merged
+
+
+def paused_by_us(recorded: RecordedJob) -> bool:
+    """Whether we paused the job, or may have: an interrupted pause counts, since it found the job firing."""
+    return recorded.status == PAUSED_BY_US or (recorded.pending is not None and recorded.pending.pauses)
 
 
 def owned_settings(recorded: RecordedJob, rules: Rules) -> Settings:
@@ -166,8 +172,7 @@ def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None,
         # The state is there, so only a create of ours that never got recorded can be adopted: its nonce tells.
         candidates = [job for job in candidates if _nonce(job) == unspent]
     if len(candidates) > 1:
-        ids = ", ".join(str(job.job_id) for job in candidates)
-        return replace(action, reason=f"several jobs carry this module's tag: {ids}; delete all but one", failed=True)
+        return replace(action, reason=_several(candidates), failed=True)
     if candidates:
         return _plan_adoption(action, desired, candidates[0], world)
     same_name = world.observation.namesakes.get(desired.name.casefold(), ())
@@ -176,6 +181,11 @@ def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None,
         ids = ", ".join(str(job_id) for job_id in same_name)
         reason += f"; another job has the same name and isn't ours: {ids}"
     return replace(action, kind=ActionKind.CREATE, reason=reason, changes=_shown(created))
+
+
+def _several(jobs: Sequence[ObservedJob]) -> str:
+    ids = ", ".join(str(job.job_id) for job in jobs)
+    return f"several jobs carry this module's tag: {ids}; delete all but one"
 
 
 def _plan_adoption(action: Action, desired: DesiredJob, job: ObservedJob, world: World) -> Action:
@@ -204,6 +214,17 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
             return action
         before: Settings = recorded.settings
     elif job_id in world.observation.absent:
+        # A job of ours with another nonce was made after this row: the state is older than the workspace. One with the
+        # row's own nonce is a clone of the job that was deleted.
+        later = [
+            each
+            for each in world.observation.ours.get(module_hash(action.module), ())
+            if _nonce(each) != recorded.nonce
+        ]
+        if len(later) == 1:
+            return _plan_adoption(action, desired, later[0], world)
+        if later:
+            return replace(action, reason=_several(later), failed=True)
         created = changes({}, _without_tag(wanted), world.rules)
         return replace(
             action, kind=ActionKind.RECREATE, reason=f"job {job_id} was deleted by hand", changes=_shown(created)
@@ -215,9 +236,9 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
         return replace(action, reason=why, failed=True)
     else:
         before = world.observation.jobs[job_id].settings
-    lost = world.observation.lost_queries if world.observation else frozenset[str]()
+    seen = world.observation or Observation()
     target = target_settings(wanted, recorded, before, world.rules, left_alone(desired, world.policy))
-    found = _shown(changes(before, target, world.rules)) + _query_changes(desired, recorded, lost)
+    found = _shown(changes(before, target, world.rules)) + _query_changes(desired, recorded, seen)
     action = replace(action, reported=_reported(wanted, desired, recorded, before, world, target))
     if resumes:
         return replace(action, kind=ActionKind.RESUME, reason="active again", changes=found)
@@ -232,11 +253,17 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
 def _plan_inactive(action: Action, world: World) -> Action:
     recorded = action.recorded
     why = "deactivated" if action.desired is not None else "orphan: no row of this module is left"
-    if recorded is None or recorded.job_id is None:
+    if recorded is None or (recorded.job_id is None and recorded.pending is None):
         return replace(action, reason=f"{why}; there is no job")
+    deletes = _deletes(action, world)
+    if recorded.job_id is None:
+        kind = ActionKind.DELETE if deletes else ActionKind.PAUSE
+        return replace(action, kind=kind, reason=f"{why}; an interrupted create may have made a job")
     before = recorded.settings
     if world.observation is not None:
         job = world.observation.jobs.get(recorded.job_id)
+        if job is None and recorded.job_id in world.observation.absent and deletes:
+            return _plan_deletion(action, world, why)
         if job is None:
             return replace(action, reason=f"{why}; job {recorded.job_id} is gone or can't be seen")
         if refusal := not_ours(job, recorded, world.owner):
@@ -245,7 +272,7 @@ def _plan_inactive(action: Action, world: World) -> Action:
     lifecycle = action.desired.lifecycle if action.desired else None
     if lifecycle is not None and lifecycle.on_deactivate == "keep":
         return replace(action, reason=f"{why}; on_deactivate: keep")
-    if (lifecycle is not None and lifecycle.on_deactivate == "delete") or (lifecycle is None and world.policy.prune):
+    if deletes:
         return _plan_deletion(action, world, why)
     already = recorded.status in (PAUSED_BY_US, INACTIVE)
     firing = fired_by(before) is not None and not is_paused(before)
@@ -254,6 +281,14 @@ def _plan_inactive(action: Action, world: World) -> Action:
     found = changes(before, with_pause(before, PAUSED), world.rules) if firing else ()
     reason = why if firing else f"{why}; nothing fires it"
     return replace(action, kind=ActionKind.PAUSE, reason=reason, changes=found)
+
+
+def _deletes(action: Action, world: World) -> bool:
+    """Whether an inactive module's job is to be deleted: asked for, or begun before."""
+    if action.desired is not None:
+        return action.desired.lifecycle.on_deactivate == "delete"
+    pending = action.recorded.pending if action.recorded else None
+    return world.policy.prune or (pending is not None and pending.kind == "delete")
 
 
 def _plan_move(action: Action, desired: DesiredJob, recorded: RecordedJob, world: World) -> Action:
@@ -306,13 +341,13 @@ def _reported(
     return changes(target, mended, world.rules)
 
 
-def _query_changes(desired: DesiredJob, recorded: RecordedJob, lost: frozenset[str]) -> tuple[FieldChange, ...]:
+def _query_changes(desired: DesiredJob, recorded: RecordedJob, seen: Observation) -> tuple[FieldChange, ...]:
     found: list[FieldChange] = []
     for source, query in desired.queries.items():
         known = recorded.queries.get(source)
-        if known is not None and known.query_id in lost:
+        if known is not None and known.query_id in seen.lost_queries:
             found.append(FieldChange(f"queries[{source}]", MISSING, "made again: it is gone or in the trash"))
-        elif known is not None and known.fingerprint != query.fingerprint:
+        elif known is not None and (known.fingerprint != query.fingerprint or known.query_id in seen.edited_queries):
             found.append(FieldChange(f"queries[{source}].query_text", "(as recorded)", query.text))
     return tuple(found)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from lakeflow_job_meta.model.job import ObservedJob, RecordedJob, SavedQuery, Settings
@@ -46,8 +47,8 @@ class Jobs(Protocol):
 class Queries(Protocol):
     """Saved queries in a folder of our own."""
 
-    def existing(self) -> Collection[str]:
-        """The ids of all saved queries that aren't in the trash."""
+    def existing(self) -> Mapping[str, tuple[str, str]]:
+        """All saved queries that aren't in the trash: id to text and warehouse id."""
         ...
 
     def create(self, query: SavedQuery) -> str:
@@ -101,6 +102,11 @@ class State(Protocol):
 
     def check(self) -> None:
         """Raise LeaseLost unless the lease lasts for one more call."""
+        ...
+
+    @property
+    def since(self) -> datetime | None:
+        """A moment after which no earlier holder of the lease has sent anything; None before the lease is taken."""
         ...
 
     def log(self, outcomes: Sequence[Outcome]) -> None:

@@ -28,6 +28,7 @@ class FieldRule:
     default: Any = None
     drop_prefix: str = ""
     irremovable: bool = False
+    write_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Rules:
             has_default=default is not None,
             default=default["value"] if default else None,
             drop_prefix=str(spelling["drop_prefix"]) if spelling else "",
+            write_only=self._match("write_only", shape) is not None,
             irremovable=self._match("irremovable", shape) is not None,
         )
 

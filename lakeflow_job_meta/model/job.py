@@ -93,7 +93,9 @@ class RecordedQuery:
 class Pending:
     """An action under way: what it wants, and under which nonce. Left behind by a crash, it tells what to look for.
 
-    `since` is when it was begun (ISO 8601), `moved_from` the module that the job belonged to before a move.
+    `since` is when it was begun (ISO 8601), `moved_from` the module that the job belonged to before a move, `pauses`
+    tells that it found the job firing and set out to pause it. `names` are all that the job of an unrecorded create may
+    be called.
     """
 
     kind: str
@@ -101,6 +103,8 @@ class Pending:
     nonce: str
     since: str = ""
     moved_from: str = ""
+    pauses: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

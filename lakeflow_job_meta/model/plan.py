@@ -99,6 +99,24 @@ class Action:
         }
 
     @property
+    def drift(self) -> tuple[str, ...]:
+        """Paths of the fields that differ in the workspace from what was recorded; `job_id` where the job is gone.
+
+        Empty where the rows changed too: what is whose can't be told apart then.
+        """
+        recorded, found = self.recorded, tuple(change.path for change in self.reported)
+        if recorded is None:
+            return found
+        if self.kind is ActionKind.RECREATE:
+            return ("job_id",)
+        finished = recorded.pending is None and recorded.last_error is None
+        as_recorded = self.desired is not None and self.desired.fingerprint == recorded.fingerprint and finished
+        paused_before = self.kind is ActionKind.PAUSE and recorded.status != "active"
+        if (self.kind is ActionKind.UPDATE and as_recorded) or paused_before:
+            return tuple(change.path for change in self.changes) + found
+        return found
+
+    @property
     def disruptions(self) -> int:
         """How much it takes away: a job deleted, paused or made again counts one, and so does each task removed."""
         if self.kind in (ActionKind.DELETE, ActionKind.PAUSE, ActionKind.RECREATE):
@@ -123,7 +141,8 @@ class Basis:
 class Plan:
     """All actions, in the order of module names, with the findings and the versions that it was made from.
 
-    `refreshed` tells whether the workspace was looked at; `lost_queries` are ids of saved queries that are gone,
+    `refreshed` tells whether the workspace was looked at; `lost_queries` and `edited_queries` are ids of saved
+    queries that are gone, and of those that somebody edited,
     `drift` is the policy by field path that it was made with. `mark` is what will be reconciled completely once every
     action has succeeded; None for a plan of selected or failing modules.
     """
@@ -135,6 +154,7 @@ class Plan:
     diagnostics: tuple[Diagnostic, ...] = ()
     refreshed: bool = True
     lost_queries: frozenset[str] = frozenset()
+    edited_queries: frozenset[str] = frozenset()
     drift: Mapping[str, str] = field(default_factory=dict[str, str])
     mark: Mapping[str, Any] | None = None
 

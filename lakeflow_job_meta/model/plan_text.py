@@ -52,7 +52,7 @@ def change_text(change: FieldChange) -> str:
     '~ timeout_seconds: 0 → 60'
     """
     shown = [value_text(value) for value in (change.old, change.new) if value is not MISSING]
-    return f"{change.sign} {change.path}: {' → '.join(shown)}"
+    return f"{change.sign} {plain(change.path)}: {' → '.join(shown)}"
 
 
 def value_text(value: Any) -> str:
@@ -65,7 +65,16 @@ def title(action: Action) -> str:
     """The line that heads an action."""
     job = f" job {action.job_id}" if action.job_id is not None else ""
     what = "frozen" if action.failed else str(action.kind)
-    return f"{sign_of(action)} {action.module}: {what}{job} ({action.reason})"
+    return f"{sign_of(action)} {plain(action.module)}: {what}{job} ({plain(action.reason)})"
+
+
+def plain(text: str) -> str:
+    """Text on one line, with what a terminal would obey written out.
+
+    >>> plain("a" + chr(27) + "[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _lines(plan: Plan) -> Iterator[str]:
@@ -80,7 +89,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.diagnostics:
         yield ""
         yield "Findings:"
-        yield from (f"  {each}" for each in plan.diagnostics)
+        yield from (f"  {plain(str(each))}" for each in plan.diagnostics)
     yield ""
     yield summary(plan)
 

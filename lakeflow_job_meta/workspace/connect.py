@@ -35,12 +35,12 @@ KNOWN_FILE = "workspaces.json"
 class Workspace:
     """A workspace that nobody has called yet: the client, and with it the SDK, come with the first call.
 
-    `key` tells workspaces apart in the home folder's list of known ids. `id` is asked for once and then remembered
-    there, so that a run that finds nothing to do needs no request at all.
+    `address` tells workspaces apart: LOCAL, or the host. It is empty where only the SDK can tell which host a profile
+    means today. With an address the id is asked for once and then remembered in the home folder, so that a run that
+    finds nothing to do needs no request at all.
     """
 
-    label: str
-    key: str
+    address: str
     home: Path
     make_client: Callable[[], WorkspaceClient]
     throttle: Throttle
@@ -49,6 +49,13 @@ class Workspace:
     def client(self) -> WorkspaceClient:
         """The SDK client in use."""
         return self.make_client()
+
+    @cached_property
+    def label(self) -> str:
+        """What people are told: the host, whatever profile led to it."""
+        if self.address == LOCAL:
+            return f"local ({self.home})"
+        return f"Databricks ({self.address or self.client.config.host})"
 
     @cached_property
     def api(self) -> Api:
@@ -71,29 +78,26 @@ class Workspace:
             WorkspaceError: it can't be told.
         """
         known = _read_known(self.home)
-        if self.key not in known:
-            found = str(self.client.config.workspace_id or self.client.get_workspace_id())
-            _write_known(self.home, {**known, self.key: found})
-            return found
-        return known[self.key]
+        if self.address and self.address in known:
+            return known[self.address]
+        found = str(self.client.config.workspace_id or self.client.get_workspace_id())
+        if self.address:
+            _write_known(self.home, {**known, self.address: found})
+        return found
 
 
 def connect(settings: Settings, client: WorkspaceClient | None = None) -> Workspace:
     """The workspace that the settings or the client name. No call is made yet."""
     home = settings.home
     if client is not None:
-        host = str(client.config.host)
-        return Workspace(f"Databricks ({host})", host, home, lambda: client, Throttle())
+        return Workspace("", home, lambda: client, Throttle())
     if settings.workspace == LOCAL:
-        return Workspace(f"local ({home})", LOCAL, home, lambda: _local_client(ensure_local(home)), NO_THROTTLE)
+        return Workspace(LOCAL, home, lambda: _local_client(ensure_local(home)), NO_THROTTLE)
     if re.match(r"https?://", settings.workspace):
-        arguments: dict[str, Any] = {"host": settings.workspace}
-    elif settings.workspace == DATABRICKS:
-        arguments = {}
-    else:
-        arguments = {"profile": settings.workspace}
-    key = settings.workspace if arguments else os.environ.get("DATABRICKS_HOST", "default profile")
-    return Workspace(f"Databricks ({key})", key, home, lambda: _client(**arguments), Throttle())
+        host = settings.workspace.rstrip("/")
+        return Workspace(host, home, lambda: _client(host=host), Throttle())
+    arguments = {} if settings.workspace == DATABRICKS else {"profile": settings.workspace}
+    return Workspace("", home, lambda: _client(**arguments), Throttle())
 
 
 def _local_client(server: LocalServer) -> WorkspaceClient:

@@ -57,6 +57,9 @@ class ApiJobs:
         except WorkspaceError as error:
             if _says_absent(error, job_id):
                 raise NotFound(error.message, status=error.status, error_code=error.error_code) from error
+            if isinstance(error, NotFound):
+                # A proxy's 404, or a path that isn't served, says nothing about the job.
+                raise WorkspaceError(error.message, status=error.status, error_code=error.error_code) from error
             raise
 
     def create(self, settings: Settings) -> int:

@@ -24,9 +24,12 @@ class ApiQueries:
         self._api = api
         self._folder = f"{ROOT}/{folder}"
 
-    def existing(self) -> frozenset[str]:
-        """The ids of all saved queries that aren't in the trash."""
-        return frozenset(str(query["id"]) for query in self._list())
+    def existing(self) -> dict[str, tuple[str, str]]:
+        """All saved queries that aren't in the trash: id to text and warehouse id."""
+        return {
+            str(query["id"]): (str(query.get("query_text", "")), str(query.get("warehouse_id", "")))
+            for query in self._list()
+        }
 
     def create(self, query: SavedQuery) -> str:
         """Make it, or take over the one at its path: a crash may have come between making and recording it."""

@@ -44,6 +44,7 @@ def test_a_notebook_gets_its_row_as_parameters_and_scalars_as_text() -> None:
     built = task({**NOTEBOOK, "parameters": {"day": 3, "full": True, "ratio": 0.5}, "max_retries": 2})
     assert built["notebook_task"] == {
         "notebook_path": "/etl/load",
+        "source": "WORKSPACE",
         "base_parameters": {
             "day": "3", "full": "true", "ratio": "0.5",
             "source_id": "s", "module_name": "m", "control_table": TABLE,
