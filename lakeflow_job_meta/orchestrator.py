@@ -19,7 +19,7 @@ from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.rules import load_rules
 from lakeflow_job_meta.errors import ApplyError, InputError, RunnerMissing, UsageError
-from lakeflow_job_meta.model.plan import ActionKind, Outcome, Plan
+from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.planning import Planning, Request
 from lakeflow_job_meta.settings import Settings, load_settings
@@ -346,7 +346,7 @@ class JobOrchestrator:
             to_do (the action that a plan has), drift (paths of fields that differ in the workspace, see Action.drift;
             None where it wasn't looked at).
         """
-        plan = self.plan(refresh=refresh)
+        plan = self._planning.make(Request(refresh=refresh, offline=not refresh))
         entries: list[dict[str, Any]] = []
         for action in plan.actions:
             row = action.recorded
@@ -356,7 +356,7 @@ class JobOrchestrator:
                     "module": action.module,
                     "job_id": row.job_id if row else None,
                     "job_name": action.job_name,
-                    "status": row.status if row else "new",
+                    "status": row.status if row else "new" if _wants_job(action) else "inactive",
                     "applied_at": row.applied_at if row else None,
                     "applied_by": row.applied_by if row else None,
                     "control_version": row.control_version if row else None,
@@ -371,3 +371,7 @@ class JobOrchestrator:
         from lakeflow_job_meta.ingest.load import load
 
         load(self.store, self.tables, path, now=datetime.now(UTC))
+
+
+def _wants_job(action: Action) -> bool:
+    return action.desired is None or action.desired.active

@@ -18,7 +18,7 @@ from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.state import JobState
 from lakeflow_job_meta.control.tables import ControlTables, owner_of
 from lakeflow_job_meta.control.tenure import Tenure
-from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, errors_in
+from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, counted, errors_in
 from lakeflow_job_meta.engine.observe import Observation, observe
 from lakeflow_job_meta.engine.planner import Policy, World, find_moves, plan_actions
 from lakeflow_job_meta.engine.ports import Queries
@@ -34,13 +34,15 @@ from lakeflow_job_meta.workspace.connect import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be planned; see JobOrchestrator.plan."""
+    """What is to be planned; see JobOrchestrator.plan. `offline` looks at the workspace in no case: such a plan is for
+    showing, not for applying."""
 
     modules: Collection[str] | None = None
     refresh: bool = True
     prune: bool = False
     destroy: bool = False
     changed_only: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Planning:
         info = self.tables.require(self.store)
         check_identity(info)
         owner = owner_of(info)
-        known = (self._changed_only() if request.changed_only else None) or self._everything(request, owner)
+        changed = self._changed_only() if request.changed_only else None
+        known = changed or self._everything(request, owner)
         compiled, recorded = known.compiled, known.recorded
         selected = None
         if request.modules is not None:
@@ -75,8 +78,10 @@ class Planning:
         frozen = {name: _findings_of(name, compiled) for name in compiled.frozen}
         policy = Policy(request.prune, request.destroy, self.settings.drift)
         world = World(compiled.jobs, frozen, recorded, None, owner, load_rules(), policy, selected)
-        if request.refresh:
-            world = replace(world, observation=self._observe(world))
+        # A state without any row may be a lost one: no job is made before all of the workspace was swept for ours.
+        lost = changed is None and not recorded and any(job.active for job in compiled.jobs.values())
+        if request.refresh or (lost and not request.offline):
+            world = replace(world, observation=self._observe(world, sweep=lost))
         actions = plan_actions(world)
         whole = selected is None and not any(action.failed for action in actions) and not request.destroy
         return Plan(
@@ -85,7 +90,7 @@ class Planning:
             self.workspace.label,
             self.store.label,
             tuple(each for each in compiled.diagnostics if _concerns(each, selected)),
-            request.refresh,
+            world.observation is not None,
             world.observation.lost_queries if world.observation else frozenset(),
             world.observation.edited_queries if world.observation else frozenset(),
             self.settings.drift,
@@ -187,7 +192,7 @@ class Planning:
             [COMPILER_VERSION, self.settings.default_warehouse_id, self.settings.cluster_id, dict(self.settings.drift)]
         )
 
-    def _observe(self, world: World) -> Observation:
+    def _observe(self, world: World, *, sweep: bool) -> Observation:
         """Look at the selected modules, and at those whose jobs move to them."""
         selected = world.selected
         if selected is not None:
@@ -198,7 +203,9 @@ class Planning:
 
         desired = {name: job for name, job in world.desired.items() if wanted(name)}
         recorded = {name: row for name, row in world.recorded.items() if wanted(name)}
-        return observe(self.workspace.jobs, self.queries(world.owner), desired, recorded, world.owner, world.rules)
+        return observe(
+            self.workspace.jobs, self.queries(world.owner), desired, recorded, world.owner, world.rules, sweep=sweep
+        )
 
 
 def _basis(declared: Declared, table: TableName, workspace_id: str, owner: str) -> Basis:
@@ -222,7 +229,7 @@ def _refuse_empty(recorded: dict[str, RecordedJob], table: TableName) -> None:
     jobs = [row for row in recorded.values() if row.job_id is not None]
     if jobs:
         raise InputError(
-            f"{table} has no rows, but {len(jobs)} jobs are recorded: refusing to pause them all",
+            f"{table} has no rows, but the state has {counted(len(jobs), 'job')}: refusing to pause all of them",
             hint=f"restore the rows (RESTORE TABLE {table} TO VERSION AS OF …), or deactivate them one by one",
         )
 

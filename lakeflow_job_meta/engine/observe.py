@@ -42,15 +42,17 @@ def observe(
     recorded: Mapping[str, RecordedJob],
     owner: str,
     rules: Rules,
+    *,
+    sweep: bool = False,
 ) -> Observation:
-    """Look at the jobs of these modules.
+    """Look at the jobs of these modules; `sweep` looks at all jobs there are, since the state can't be relied on.
 
     Raises:
         WorkspaceError: the workspace can't be read. A single job that we may not see is no error but `unknown`.
     """
     modules = desired.keys() | recorded.keys()
     ids = {row.job_id: module for module, row in recorded.items() if row.job_id is not None}
-    few = len(modules) <= GET_AT_MOST
+    few = len(modules) <= GET_AT_MOST and not sweep
     searched = [module for module in modules if _needs_search(module, desired, recorded)]
     found = {job.job_id: job for job in (_by_names(jobs, searched, desired, recorded) if few else jobs.list())}
     doubtful = [

@@ -147,10 +147,14 @@ def owned_settings(recorded: RecordedJob, rules: Rules) -> Settings:
 def not_ours(job: ObservedJob, recorded: RecordedJob, owner: str) -> str:
     """Why we must keep our hands off a job that we recorded; empty where it is ours.
 
-    A missing tag is drift: ids are never given twice, so the job is the one that we made.
+    A missing tag is drift on a job that has the recorded name; on any other the recorded id may be wrong.
     """
     if TAG not in job.tags:
-        return ""
+        names = {recorded.job_name, *(recorded.pending.names if recorded.pending else ())}
+        adopting = recorded.pending is not None and recorded.pending.kind == ActionKind.ADOPT
+        if adopting or job.name in names:
+            return ""
+        return f"job {job.job_id} is called '{job.name}' and carries no tag of ours: the recorded id may be wrong"
     if recorded.nonce is None:
         identity = Identity.read(job.tags)
         ours = identity is not None and identity.owner == owner

@@ -121,10 +121,17 @@ class Application:
         for rule in struck:
             if rule.when == "before" and (answer := await _suffer(rule)) is not None:
                 return answer
-        answer = route.handler(call)
+        answer: Answer | None = None
+        refusal: Refusal | None = None
+        try:
+            answer = route.handler(call)
+        except Refusal as refused:
+            refusal = refused  # a fault after the effect strikes a refused call too
         for rule in struck:
             if rule.when == "after" and (changed := await _suffer(rule)) is not None:
                 return changed
+        if answer is None:
+            raise refusal or RuntimeError("a handler gave no answer")
         return answer
 
     def _authenticated(self, headers: Headers) -> Caller:

@@ -80,7 +80,7 @@ class Workspace:
         known = _read_known(self.home)
         if self.address and self.address in known:
             return known[self.address]
-        found = str(self.client.config.workspace_id or self.client.get_workspace_id())
+        found = _ask_id(self.client)
         if self.address:
             _write_known(self.home, {**known, self.address: found})
         return found
@@ -116,6 +116,18 @@ def _client(**arguments: Any) -> WorkspaceClient:
         raise UsageError(
             f"the Databricks SDK can't connect: {str(error).splitlines()[0]}",
             hint="log in with the databricks CLI, or set DATABRICKS_HOST and DATABRICKS_TOKEN",
+        ) from error
+
+
+def _ask_id(client: WorkspaceClient) -> str:
+    from databricks.sdk.errors.base import DatabricksError
+    from requests import RequestException
+
+    try:
+        return str(client.config.workspace_id or client.get_workspace_id())
+    except (DatabricksError, RequestException, TimeoutError, ValueError, KeyError) as error:
+        raise WorkspaceError(
+            f"the workspace doesn't tell its id: {type(error).__name__}", hint="check the address and the token"
         ) from error
 
 
