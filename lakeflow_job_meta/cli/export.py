@@ -14,7 +14,7 @@ HELP = "Write the control table as YAML that loads back without any change."
 
 
 def command(
-    path: Annotated[str, typer.Argument(help="The file to write, or a folder.")],
+    path: Annotated[str, typer.Argument(help="The .yml file to write, or a folder.")],
     control_table: options.ControlTable = None,
     home: options.Home = None,
     output: options.OutputFormat = options.Output.TEXT,

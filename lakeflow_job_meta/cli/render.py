@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_job_meta.cli.options import Rows
+from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import ApplyError, InputError, LakeflowJobMetaError
 
 if TYPE_CHECKING:
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lakeflow_job_meta.model.plan import Outcome
+
+READABLE = 16
+"""So many characters a column needs, if its cells are that long, before a table is no longer readable."""
+
+GAP = 3
+"""Between two columns."""
 
 WIDE = 10_000
 """Columns of a table that isn't shown in a terminal: nothing is cut where a program reads it."""
@@ -42,18 +51,18 @@ def print_json(value: Any) -> None:
 def print_rows(rows: Sequence[Mapping[str, Any]], output: Rows) -> None:
     """Rows to stdout as a table, JSON or CSV."""
     if output is Rows.JSON:
-        print_json(list(rows))
+        print_json([{name: _number(value) for name, value in row.items()} for row in rows])
     elif output is Rows.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows[0] if rows else ())
         writer.writerows([_text(value, null="") for value in row.values()] for row in rows)
     else:
         print_table(list(rows[0]) if rows else [], ([_text(value) for value in row.values()] for row in rows))
-        say(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+        say(counted(len(rows), "row"))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table to stdout; long cells fold, nothing is cut."""
+    """A table to stdout; long cells fold, nothing is cut. Too wide for the terminal: each row as lines of its own."""
     if not columns:
         return
     from rich import box
@@ -62,12 +71,36 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.text import Text
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE)
+    rows = list(rows)
+    if _least_width(columns, rows) > console.width:
+        _print_records(console, columns, rows)
+        return
     table = Table(box=box.SIMPLE, pad_edge=False)
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The width at which every column is as wide as its longest cell, or as READABLE."""
+    longest = [max([len(name), *map(len, cells)]) for name, *cells in zip(columns, *rows, strict=True)]
+    return sum(max(len(name), min(width, READABLE)) + GAP for name, width in zip(columns, longest, strict=True))
+
+
+def _print_records(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    for number, row in enumerate(rows, start=1):
+        console.rule(Text(f"row {number}"), align="left")
+        record = Table(box=None, show_header=False, pad_edge=False)
+        record.add_column(no_wrap=True)
+        record.add_column(overflow="fold")
+        for name, cell in zip(columns, row, strict=True):
+            record.add_row(Text(name), Text(cell))
+        console.print(record)
 
 
 def error_text(error: LakeflowJobMetaError) -> str:
@@ -124,8 +157,20 @@ def _text(value: object, null: str = "NULL") -> str:
         return "true" if value else "false"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=_json_value)
+    if isinstance(value, bytes):
+        return value.hex()
     return value.isoformat(" ") if isinstance(value, datetime) else str(value)
 
 
+def _number(value: Any) -> Any:
+    """JSON knows neither infinity nor what isn't a number."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _json_value(value: object) -> object:
+    if isinstance(value, Decimal):
+        # A number, unless it has more digits than a JSON reader would keep.
+        return float(value) if Decimal(repr(float(value))) == value else str(value)
+    if isinstance(value, bytes):
+        return value.hex()
     return value.isoformat() if isinstance(value, date) else str(value)

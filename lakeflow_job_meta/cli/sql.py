@@ -28,9 +28,23 @@ def command(
     from lakeflow_job_meta.metadata_manager import MetadataManager
 
     manager = MetadataManager(settings.control_table, settings=settings)
+    number = _number_of(statements)
     say(f"store: {manager.store.label}")
     print_rows(manager.sql(statements), output)
+    if number > 1:
+        say(f"{number} statements ran; the rows are those of the last one")
     return 0
+
+
+def _number_of(text: str) -> int:
+    from lakeflow_job_meta.store.sql.dialect import statements
+
+    number = len(statements(text))
+    if not number and text.startswith("--") and "\n" not in text.strip():
+        raise UsageError(f"no such option: {text.strip()}", hint="`ljm sql --help`")
+    if not number:
+        raise UsageError("no statement is given", hint='ljm sql "SELECT …", or --file, or standard input')
+    return number
 
 
 def _statements(text: str | None, file: Path | None) -> str:

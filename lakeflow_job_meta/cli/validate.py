@@ -10,7 +10,7 @@ import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.render import print_data, print_json, say
-from lakeflow_job_meta.diagnostics import errors_in
+from lakeflow_job_meta.diagnostics import counted, errors_in
 
 NAME = "validate"
 HELP = "Check YAML files as a load would; needs no table and changes nothing."
@@ -35,5 +35,5 @@ def command(
     else:
         for each in found:
             print_data(str(each))
-        say(f"{declarations.shown}: {len(errors)} errors, {len(found) - len(errors)} warnings")
+        say(f"{declarations.shown}: {counted(len(errors), 'error')}, {counted(len(found) - len(errors), 'warning')}")
     return 1 if errors else 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from lakeflow_job_meta.control.files import FileRecord, RowKey, newest_by_key, place_of
+from lakeflow_job_meta.control.files import FileRecord, RowKey, age, newest_by_key, place_of
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.ingest.declared import DeclaredFile, DeclaredRow
@@ -15,19 +15,33 @@ from lakeflow_job_meta.ingest.folder import Declarations, is_bad, read_declared
 from lakeflow_job_meta.ingest.merge import Merge
 from lakeflow_job_meta.model.table import Changes
 
+KEPT_ELSEWHERE = 3
+"""So many records of files elsewhere are kept of a row, the newest: who loads from a new checkout each time leaves a
+record each time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The records of all earlier loads, seen from the file or folder that is loaded now."""
+    """The records of all earlier loads, seen from the file or folder that is loaded now.
+
+    Each file keeps its own record of a row. What another file wrote in between, like an export that is loaded again,
+    must not hide that the row was edited since this one wrote it.
+    """
 
     declarations: Declarations
-    records: tuple[FileRecord, ...]
+    records: Mapping[RowKey, tuple[FileRecord, ...]]
     newest: Mapping[RowKey, FileRecord]
 
     @classmethod
     def of(cls, declarations: Declarations, records: Iterable[FileRecord]) -> Claims:
-        listed = tuple(records)
-        return cls(declarations, listed, newest_by_key(listed))
+        by_key: dict[RowKey, list[FileRecord]] = {}
+        for record in records:
+            by_key.setdefault(record.key, []).append(record)
+        return cls(
+            declarations,
+            {key: tuple(each) for key, each in by_key.items()},
+            newest_by_key(record for each in by_key.values() for record in each),
+        )
 
     def in_scope(self, place: str) -> bool:
         """Whether this load speaks for that file: it is the one loaded, or was below the folder loaded."""
@@ -35,6 +49,18 @@ class Claims:
         if whole.single:
             return place == place_of(whole.root, whole.files[0].relative)
         return place.startswith(place_of(whole.root, ""))
+
+    def own(self, key: RowKey, file: DeclaredFile) -> FileRecord | None:
+        """What this file last said of the row, or the file that the row was moved from."""
+        place = place_of(self.declarations.root, file.relative)
+        ours = [record for record in self.records.get(key, ()) if self._ours(record)]
+        same = [record for record in ours if record.place == place]
+        return newest_by_key(same or ours).get(key)
+
+    def last(self, key: RowKey, file: DeclaredFile) -> FileRecord | None:
+        """What the row is compared with, to tell whether it was edited: the file's own record; where it has none,
+        the newest of any file."""
+        return self.own(key, file) or self.newest.get(key)
 
     def gone(self, declared: Mapping[RowKey, DeclaredRow]) -> list[RowKey]:
         """Rows that files in scope declared before, and that nothing declares now."""
@@ -50,23 +76,30 @@ class Claims:
         others: dict[str, DeclaredFile | None] = {}
         found: dict[str, list[Diagnostic]] = {}
         for key, (file, row) in self.declarations.rows.items():
-            record = self.newest.get(key)
-            if record is None or record.released or record.place == place_of(self.declarations.root, file.relative):
-                continue
-            other = by_place.get(record.place)
-            if other is None and self._may_still_declare(record):
-                if record.place not in others:
-                    others[record.place] = _read_other(record)
-                other = others[record.place]
-            if other is not None and (is_bad(other) or key in {each.key for each in other.rows}):
-                found.setdefault(file.name, []).append(_dispute(row, other))
+            place = place_of(self.declarations.root, file.relative)
+            for record in self.records.get(key, ()):
+                if record.released or record.place == place or not self._ours(record):
+                    continue
+                other = by_place.get(record.place)
+                if other is None and self.declarations.single:
+                    if record.place not in others:
+                        others[record.place] = _read_other(record)
+                    other = others[record.place]
+                if other is not None and (is_bad(other) or key in {each.key for each in other.rows}):
+                    found.setdefault(file.name, []).append(_dispute(row, other))
         return found
 
-    def _may_still_declare(self, record: FileRecord) -> bool:
-        """Whether it is a file beside the one loaded, or of the same folder. A file elsewhere, like an export that is
-        loaded to restore rows, or another checkout, just takes them over."""
+    def _ours(self, record: FileRecord) -> bool:
+        """Whether this load looks at that file too: a row that a good file declares now was moved there from it.
+
+        For a single file that is the row's owner, where it lies beside it or is of the same folder. A file elsewhere,
+        like an export that is loaded to restore rows, or another checkout, just takes them over.
+        """
+        if self.in_scope(record.place):
+            return True
         root = self.declarations.root
-        return self.declarations.single and root in (record.root, str(Path(record.place).parent))
+        beside = self.declarations.single and root in (record.root, str(Path(record.place).parent))
+        return beside and self.newest[record.key] is record
 
     def record_changes(
         self, rows: Mapping[RowKey, tuple[DeclaredFile, DeclaredRow]], merged: Merge, prints: Prints, now: datetime
@@ -75,29 +108,34 @@ class Claims:
         held, kept = merged.held, {row.key for row in merged.kept}
         wanted: dict[RowKey, FileRecord | None] = {}
         for key, (file, row) in rows.items():
-            last = self.newest.get(key)
+            root, path = self.declarations.root, file.relative
             if key in held:
-                root, path = self.declarations.root, file.relative
                 claim = FileRecord(root, path, *key, file.sha256, now, prints(key)) if row.explicit else None
-                wanted[key] = last if claim is not None and last is not None and _says_same(last, claim) else claim
-            elif key in kept and last is not None and not last.released and last.fingerprint == prints(key):
-                moved = last.place != place_of(self.declarations.root, file.relative)
-                wanted[key] = replace(last, root=self.declarations.root, path=file.relative) if moved else last
+                wanted[key] = self._unless_said(claim)
+            elif (
+                key in kept and (last := self.last(key, file)) and not last.released and last.fingerprint == prints(key)
+            ):
+                wanted[key] = self._unless_said(replace(last, root=root, path=path, loaded_at=now))
         for key in merged.released:
-            deactivated = key in merged.after
-            wanted[key] = (
-                replace(self.newest[key], sha256=None, loaded_at=now, fingerprint=merged.after[key])
-                if deactivated
-                else None
-            )
+            last = replace(self.newest[key], sha256=None, loaded_at=now, fingerprint=merged.after.get(key))
+            wanted[key] = last if key in merged.after else None
         return self._difference(wanted)
 
+    def _unless_said(self, claim: FileRecord | None) -> FileRecord | None:
+        """The claim, or the record that says the same already and is the newest of its row."""
+        newest = self.newest.get(claim.key) if claim is not None else None
+        return newest if newest is not None and claim is not None and _says_same(newest, claim) else claim
+
     def _difference(self, wanted: Mapping[RowKey, FileRecord | None]) -> Changes:
-        present = set(self.records)
-        upserts = [record for record in wanted.values() if record is not None and record not in present]
-        deletes = [
-            record for record in self.records if record.key in wanted and not _same_row(record, wanted[record.key])
-        ]
+        upserts: list[FileRecord] = []
+        deletes: list[FileRecord] = []
+        for key, record in wanted.items():
+            present = self.records.get(key, ())
+            elsewhere = sorted((each for each in present if not self._ours(each)), key=age, reverse=True)
+            stays = elsewhere[:KEPT_ELSEWHERE]
+            if record is not None and record not in present:
+                upserts.append(record)
+            deletes += [each for each in present if each not in stays and not _same_row(each, record)]
         return Changes(tuple(each.to_row() for each in upserts), tuple(each.to_row() for each in deletes))
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from lakeflow_job_meta.control.files import RowKey
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity
+from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, counted
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.ingest import json_text
 from lakeflow_job_meta.ingest.declared import MODULE_COLUMNS, SOURCE_COLUMNS
@@ -43,7 +43,8 @@ class ExportReport:
     warnings: tuple[Diagnostic, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.modules} modules, {self.sources} sources, table version {self.control_version}"]
+        rows = f"{counted(self.modules, 'module')}, {counted(self.sources, 'source')}"
+        lines = [f"{self.path}: {rows}, table version {self.control_version}"]
         return "\n".join([*lines, *(f"  {each}" for each in self.warnings)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,13 +64,16 @@ def export_yaml(store: Store, tables: ControlTables, path: str | Path) -> Export
     Args:
         store: where the tables are.
         tables: the control table and its siblings.
-        path: the file; or an existing folder, for a file there that is named after the control table.
+        path: the file, whose name ends in .yml or .yaml; or a folder (one that exists, or a name with / at its end or
+            without any suffix), for a file there that is named after the control table.
 
     Raises:
         TableNotFound: there is no control table.
-        InputError: the file can't be written, or the table holds a row twice.
+        InputError: the name is neither a YAML file's nor a folder's, the file can't be written, or the table holds a
+            row twice.
     """
     info = tables.require(store)
+    target = _target(path, info.name.name)
     present = Tables.read(store, tables)
     name = str(tables.control.name)
     rows, warnings = _by_key(present, name)
@@ -81,7 +85,6 @@ def export_yaml(store: Store, tables: ControlTables, path: str | Path) -> Export
         *mapping_lines({"metadata_version": "1.0"}),
         *(["modules:", *_modules(modules, rows, name, warnings)] if modules else ["modules: []"]),
     ]
-    target = _target(Path(path), info.name.name)
     _write(target, "\n".join(content) + "\n")
     sources = sum(1 for key in rows if key[1])
     return ExportReport(str(target), len(modules), sources, present.control.version, tuple(warnings))
@@ -175,11 +178,16 @@ def _by_key(present: Tables, table: str) -> tuple[dict[RowKey, Row], list[Diagno
     return rows, warnings
 
 
-def _target(path: Path, table: str) -> Path:
-    if not path.is_dir():
-        return path
+def _target(given: str | Path, table: str) -> Path:
+    path = Path(given)
+    if path.is_dir() or str(given).endswith("/"):
+        if path.suffix in SUFFIXES:
+            raise InputError(f"{path} is a folder", hint="name a file in it")
+        return path / f"{table}.yml"
     if path.suffix in SUFFIXES:
-        raise InputError(f"{path} is a folder", hint="name a file in it")
+        return path
+    if path.suffix:
+        raise InputError(f"'{path}' is no YAML file's name", hint="end it in .yml; a folder's name in /")
     return path / f"{table}.yml"
 
 

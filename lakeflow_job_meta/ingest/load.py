@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lakeflow_job_meta.control.files import FileRecord, place_of
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, Severity, errors_in
+from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, Severity, counted, errors_in
 from lakeflow_job_meta.errors import ConflictError, InputError, UsageError
 from lakeflow_job_meta.ingest.folder import Declarations, read_declarations
 from lakeflow_job_meta.ingest.merge import Merge, Policy, Wanted, merge
@@ -146,16 +146,17 @@ def _no_files(declarations: Declarations, store: Store, tables: ControlTables) -
 def _refuse(proposal: Proposal, declarations: Declarations) -> None:
     errors = errors_in(proposal.diagnostics)
     if errors:
-        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
-        raise InputError(f"{declarations.shown}: {count}, nothing was loaded", diagnostics=proposal.diagnostics)
+        message = f"{declarations.shown}: {counted(len(errors), 'error')}, nothing was loaded"
+        raise InputError(message, diagnostics=proposal.diagnostics)
 
 
 def _refuse_conflicts(*merges: Merge) -> None:
     refused: list[ChangedRow] = [row for each in merges for row in each.conflicts]
     if refused:
         rows = "\n".join(f"  {row}" for row in refused)
+        was = "was" if len(refused) == 1 else "were"
         raise ConflictError(
-            f"{len(refused)} rows were edited in the table, nothing was loaded:\n{rows}",
+            f"{counted(len(refused), 'row')} {was} edited in the table, nothing was loaded:\n{rows}",
             hint="put the edits into the file, or choose on_conflict: overwrite or keep",
         )
 

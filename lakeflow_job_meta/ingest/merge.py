@@ -37,7 +37,7 @@ class Wanted:
     rows: Mapping[RowKey, DeclaredRow]
     gone: Collection[RowKey]
     records: Mapping[RowKey, FileRecord]
-    """The newest claim of any file on each row."""
+    """What each row is compared with: what its file last said of it, or, where it never did, any other file."""
     prints: Callable[[RowKey], str]
     """The fingerprint of a declared row."""
 

@@ -133,6 +133,7 @@ def _decide(
     claims: Claims, files: tuple[DeclaredFile, ...], tables: Tables, intent: Intent, *, complete: bool
 ) -> Proposal:
     declared = {row.key: row for file in files for row in file.rows}
+    owned = {row.key: claims.own(row.key, file) for file in files for row in file.rows}
     prints: dict[RowKey, str] = {}
 
     def print_of(key: RowKey) -> str:
@@ -140,19 +141,20 @@ def _decide(
             prints[key] = fingerprint(key, declared[key].values)
         return prints[key]
 
+    records = {**claims.newest, **{key: own for key, own in owned.items() if own is not None}}
     gone = claims.gone(declared) if intent.deactivate_missing and complete else []
     sources = Wanted(
         {key: row for key, row in declared.items() if key[1]},
         [key for key in gone if key[1]],
-        claims.newest,
+        records,
         print_of,
     )
     source_merge = merge(tables.control, sources, intent.policy, intent.now)
     busy = _modules_with_tasks(tables.control, source_merge)
     modules = Wanted(
-        {key: row for key, row in declared.items() if not key[1] and (row.explicit or key in claims.newest)},
+        {key: row for key, row in declared.items() if not key[1] and (row.explicit or owned[key] is not None)},
         [key for key in gone if not key[1] and key[0] not in busy],
-        claims.newest,
+        records,
         print_of,
     )
     module_merge = merge(tables.modules, modules, intent.policy, intent.now)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lakeflow_job_meta.control.files import RowKey
-from lakeflow_job_meta.diagnostics import Diagnostic
+from lakeflow_job_meta.diagnostics import Diagnostic, counted
 
 SHOWN = 20
 """Rows that a printed report names of each kind, before it only counts; `to_dict` has them all."""
@@ -93,9 +93,8 @@ class LoadReport:
         if self.unchanged or not counts:
             counts.append(f"{self.unchanged} unchanged")
         first, _, rest = counts[0].partition(" ")
-        counts[0] = f"{first} {'row' if first == '1' else 'rows'} {rest}"
-        files = f"{len(self.files)} {'file' if len(self.files) == 1 else 'files'}"
-        lines = [f"{self.path}: {', '.join([files, *counts])}"]
+        counts[0] = f"{counted(int(first), 'row')} {rest}"
+        lines = [f"{self.path}: {', '.join([counted(len(self.files), 'file'), *counts])}"]
         lines += _listed("+", (name_of(key) for key in self.added))
         lines += _listed("~", (str(row) for row in self.changed))
         lines += _listed("!", (f"{row} – overwritten" for row in self.overwritten))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.table import IDENTIFIER
+from lakeflow_job_meta.settings import RUNTIME
 
 VOLUMES = "/Volumes"
 
@@ -19,10 +21,16 @@ def is_volume(path: str) -> bool:
     return PurePosixPath(path).is_relative_to(VOLUMES)
 
 
-def volume_folder(path: str, home: Path) -> Path:
+def volume_folder(path: str, home: Path, mounts: Path = Path(VOLUMES)) -> Path:
     """The folder of `/Volumes/catalog/schema/volume[/…]`; any other path is itself.
 
-    Where volumes are mounted (inside of Databricks) the path is itself too, elsewhere it lies below the home folder.
+    Where volumes are mounted the path is itself too: inside of Databricks, and where the folder of the schema exists.
+    Elsewhere it lies below the home folder.
+
+    Args:
+        path: as people write it.
+        home: the home folder.
+        mounts: where volumes are mounted, if they are. That it exists says nothing: macOS keeps its disks there.
 
     Raises:
         InputError: not a volume's path, or one that leaves the volume.
@@ -32,5 +40,5 @@ def volume_folder(path: str, home: Path) -> Path:
     parts = PurePosixPath(path).relative_to(VOLUMES).parts
     if len(parts) < 3 or ".." in parts or not all(IDENTIFIER.fullmatch(part) for part in parts[:3]):
         raise InputError(f"'{path}' is no volume's path", hint="write /Volumes/catalog/schema/volume")
-    mounted = Path(path)
-    return mounted if Path(VOLUMES).is_dir() else home.joinpath("volumes", *parts)
+    mounted = bool(os.environ.get(RUNTIME)) or mounts.joinpath(*parts[:2]).is_dir()
+    return mounts.joinpath(*parts) if mounted else home.joinpath("volumes", *parts)

@@ -161,6 +161,21 @@ VALUES = st.recursive(
 )
 
 
+def test_the_name_says_whether_it_is_a_file_or_a_folder(store: DeltaStore, tmp_path: Path) -> None:
+    insert(store, source("a"))
+    for name, target in (
+        ("x/y.yml", "x/y.yml"),
+        ("backup", "backup/control.yml"),
+        ("back.up/", "back.up/control.yml"),
+    ):
+        assert export_yaml(store, TABLES, f"{tmp_path}/{name}").path == f"{tmp_path}/{target}"
+        assert (tmp_path / target).read_text().startswith("# Exported from main.etl.control")
+    for name in ("x.json", "new.yml/"):
+        with pytest.raises(InputError):
+            export_yaml(store, TABLES, f"{tmp_path}/{name}")
+        assert not (tmp_path / name).exists()
+
+
 @settings(
     max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -12,6 +12,7 @@ import pytest
 
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.errors import ConflictError, InputError, StoreError, UsageError
+from lakeflow_job_meta.ingest.export import export_yaml
 from lakeflow_job_meta.ingest.load import load, load_folder
 from lakeflow_job_meta.ingest.report import ChangedRow, LoadReport
 from lakeflow_job_meta.model.table import Changes, Snapshot, TableName, TableSpec
@@ -286,13 +287,80 @@ def test_an_export_elsewhere_takes_rows_over_and_the_folder_takes_them_back(stor
     load(store, TABLES, folder, now=NOW)
     backup = write(folder.parent / "backup.yml", module("m", "s"), module("n", "t"))
     assert not load(store, TABLES, backup, now=LATER, on_conflict="fail").wrote
-    assert {row["path"] for row in store.read(TABLES.files.name).rows} == {"backup.yml"}
     write(folder / "a.yml", module("m", "s"))
     assert not load(store, TABLES, folder, now=LATER, on_conflict="fail", deactivate_missing=True).wrote
-    assert {(row["path"], row["source_id"]) for row in store.read(TABLES.files.name).rows} == {
-        ("a.yml", "s"),
-        ("backup.yml", "t"),
-    }
+    write(folder / "a.yml", module("m", "s"), module("n", "t"))
+    evening = LATER + timedelta(hours=6)
+    assert not load(store, TABLES, folder, now=evening, on_conflict="fail").wrote
+    write(folder / "a.yml", module("m", "s"))
+    report = load(store, TABLES, folder, now=evening + timedelta(hours=1), deactivate_missing=True)
+    assert report.deactivated == (("n", "t"),)
+
+
+def test_an_edit_survives_an_export_that_is_loaded_until_the_file_itself_changes(
+    store: DeltaStore, folder: Path
+) -> None:
+    path = write(folder / "a.yml", module("m", "s"))
+    load_folder(store, TABLES, folder, now=NOW)
+    edit(store, "s", execution_order=9)
+    backup = folder.parent / "backup.yml"
+    export_yaml(store, TABLES, backup)
+    assert not load(store, TABLES, backup, now=LATER).wrote
+    for hour in (2, 3):
+        report, found = load_folder(store, TABLES, folder, now=NOW + timedelta(hours=hour))
+        assert ([row.key for row in report.kept], report.wrote, found) == ([("m", "s")], False, ())
+    assert rows(store)["s"]["execution_order"] == 9
+    write(path, module("m", "s", path="/new"))
+    report, _ = load_folder(store, TABLES, folder, now=NOW + timedelta(hours=4))
+    assert [row.key for row in report.overwritten] == [("m", "s")]
+
+
+def test_any_of_several_backups_can_be_loaded(store: DeltaStore, folder: Path) -> None:
+    backups = [write(folder.parent / "backup" / f"{day}.yml", module("m", "s", path=f"/{day}")) for day in ("mo", "tu")]
+    write(folder / "a.yml", module("m", "s"))
+    for hour, path in enumerate((folder, backups[0], folder, backups[1], folder, backups[0])):
+        load(store, TABLES, path, now=NOW + timedelta(hours=hour))
+    assert '"/mo"' in rows(store)["s"]["transformation_config"]
+
+
+def test_a_load_after_an_export_was_loaded_still_says_whose_edit_it_overwrites(store: DeltaStore, folder: Path) -> None:
+    write(folder / "a.yml", module("m", "s"))
+    load(store, TABLES, folder, now=NOW)
+    edit(store, "s", execution_order=9)
+    backup = folder.parent / "backup.yml"
+    export_yaml(store, TABLES, backup)
+    load(store, TABLES, backup, now=LATER)
+    with pytest.raises(ConflictError, match="1 row was edited in the table"):
+        load(store, TABLES, folder, now=LATER, on_conflict="fail")
+    report = load(store, TABLES, folder, now=LATER)
+    assert (report.changed, [row.key for row in report.overwritten]) == ((), [("m", "s")])
+
+
+def test_settings_of_a_module_that_only_an_export_declares_are_left_alone(store: DeltaStore, folder: Path) -> None:
+    write(folder / "a.yml", module("m", "s"))
+    load(store, TABLES, folder, now=NOW)
+    store.append(TABLES.modules, [{"module_name": "m", "job_config": '{"timeout_seconds": 5}', "is_active": True}])
+    backup = folder.parent / "backup.yml"
+    export_yaml(store, TABLES, backup)
+    load(store, TABLES, backup, now=LATER)
+    assert not load(store, TABLES, folder, now=LATER).wrote
+    assert store.read(TABLES.modules.name).rows[0]["job_config"] == '{"timeout_seconds": 5}'
+
+
+def test_a_checkout_in_a_new_folder_each_time_leaves_few_records(store: DeltaStore, folder: Path) -> None:
+    for number in range(8):
+        checkout = write(folder.parent / f"build{number}" / "a.yml", module("m", "s")).parent
+        load(store, TABLES, checkout, now=NOW + timedelta(hours=number), on_conflict="fail")
+    assert len(store.read(TABLES.files.name).rows) == 4
+
+
+def test_loading_two_copies_in_turn_writes_only_who_was_last(store: DeltaStore, folder: Path) -> None:
+    copies = [write(folder / name / "a.yml", module("m", "s")) for name in ("one", "two")]
+    for hour, copy in enumerate((*copies, *copies)):
+        load(store, TABLES, copy, now=NOW + timedelta(hours=hour))
+    before = versions(store)
+    load(store, TABLES, copies[1], now=NOW + timedelta(hours=9))
+    assert versions(store) == before
 
 
 def test_module_settings_that_a_file_drops_fall_back_to_none(store: DeltaStore, folder: Path) -> None:

@@ -176,3 +176,57 @@ def test_one_row_of_ten_thousand_is_changed_in_reasonable_time(store: DeltaStore
     store.sql("UPDATE a.b.big SET n = 0 WHERE id = 5")
     assert time.perf_counter() - start < 1.5
     assert len(store.sql("SELECT * FROM table_changes('a.b.big', 2, 2)")) == 2
+
+
+VALUES = {
+    "b": ("BIGINT", ["9223372036854775807", "-9223372036854775808", "9007199254740993"]),
+    "d": (
+        "DOUBLE",
+        ["CAST('-0.0' AS DOUBLE)", "CAST('NaN' AS DOUBLE)", "CAST('-Infinity' AS DOUBLE)", "0.1", "5e-324"],
+    ),
+    "f": ("FLOAT", ["CAST('NaN' AS FLOAT)", "0.1"]),
+    "c": ("DECIMAL(38,18)", ["12345678901234567890.123456789012345678", "-0.000000000000000001"]),
+    "t": ("TIMESTAMP", ["'0001-01-01'", "'1969-12-31 23:59:59.999999'", "'9999-12-31 23:59:59.999999'"]),
+    "a": ("DATE", ["'0001-01-01'", "'1969-12-31'", "'9999-12-31'"]),
+    "s": ("STRING", ["''", r"'a\0b'", r"' \t\r\n\\ '", "'null'", "'🧺'", "'e\u0301'"]),
+    "x": ("BINARY", ["X''", "X'00FF'"]),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_statement_changes_no_value_but_those_it_sets(tmp_path: Path, name: str) -> None:
+    kind, values = VALUES[name]
+    store = DeltaStore(tmp_path)
+    rows = ", ".join(f"({number}, {value}, 0)" for number, value in enumerate([*values, *values, "NULL"]))
+    store.sql(f"CREATE TABLE main.etl.v (k INT, v {kind}, n INT); INSERT INTO main.etl.v VALUES {rows}")
+    table = TableName.parse("main.etl.v")
+
+    def kept() -> list[tuple[int, str]]:
+        return sorted((row["k"], repr(row["v"])) for row in store.read(table).rows)
+
+    before = kept()
+    assert len(set(before)) == 2 * len(values) + 1
+    store.sql("UPDATE main.etl.v SET n = 1")
+    store.sql("MERGE INTO main.etl.v t USING main.etl.v s ON t.k = s.k WHEN MATCHED THEN UPDATE SET n = 2")
+    store.sql("MERGE INTO main.etl.v t USING (SELECT * FROM main.etl.v) s ON t.k = s.k WHEN MATCHED THEN UPDATE SET *")
+    store.sql("INSERT OVERWRITE main.etl.v SELECT * FROM main.etl.v")
+    assert kept() == before
+    shown = store.sql("SELECT k, v FROM main.etl.v")
+    assert sorted((row["k"], repr(row["v"])) for row in shown) == before
+    store.sql("DELETE FROM main.etl.v WHERE k > 0")
+    assert kept() == before[:1]
+
+
+def test_every_way_to_set_a_column_casts_as_databricks_does(tmp_path: Path) -> None:
+    store = DeltaStore(tmp_path)
+    store.sql("CREATE TABLE main.etl.v (k INT, s STRING)")
+    moment = "TIMESTAMP'2024-01-02 03:04:05.5'"
+    store.sql(f"INSERT INTO main.etl.v VALUES (1.9, {moment}); INSERT INTO main.etl.v SELECT 2.9, {moment}")
+    source = f"(SELECT 2 AS id, 3.9 AS k, {moment} AS s)"
+    store.sql(f"MERGE INTO main.etl.v t USING {source} s ON t.k = s.id WHEN MATCHED THEN UPDATE SET *")
+    store.sql(
+        f"MERGE INTO main.etl.v t USING (SELECT 4.9 AS k, {moment} AS s) s ON false WHEN NOT MATCHED THEN INSERT *"
+    )
+    store.sql(f"INSERT INTO main.etl.v VALUES (5, ''); UPDATE main.etl.v SET s = {moment} WHERE k = 5")
+    rows = store.sql("SELECT * FROM main.etl.v ORDER BY k")
+    assert rows == [{"k": number, "s": "2024-01-02 03:04:05.5"} for number in (1, 3, 4, 5)]

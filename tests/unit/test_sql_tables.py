@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -162,6 +163,10 @@ def test_optimize_vacuum_and_truncate_keep_what_they_should(store: DeltaStore) -
         ("CREATE TABLE a.b.c (x MAP<STRING, INT>)", "the type MAP<STRING, INT> isn't supported"),
         ("CREATE TABLE a.b.c (x INT) USING PARQUET", "PARQUET isn't supported"),
         ("CREATE TABLE a.b.c (x INT) LOCATION '/tmp/x'", "LOCATION '/tmp/x' isn't supported"),
+        (f"CREATE TABLE a.b.c LIKE {T}", "LIKE isn't supported"),
+        (f"CREATE TABLE a.b.c (LIKE {T})", "LIKE isn't supported"),
+        (f"CREATE TABLE a.b.c SHALLOW CLONE {T}", "CLONE isn't supported"),
+        ("UPDATE IDENTIFIER(:t) SET n = 1", r"IDENTIFIER\(…\) isn't supported"),
         ("CREATE TABLE c (x INT)", "not a full table name"),
         ("CREATE TABLE a.b.`c d` (x INT)", "not an identifier"),
         ("CREATE SCHEMA a", "write catalog.schema"),
@@ -188,3 +193,20 @@ def test_what_is_not_supported_is_refused_by_name(store: DeltaStore, statement: 
     with pytest.raises(SqlError, match=says):
         store.sql(statement)
     assert [row["tableName"] for row in store.sql("SHOW TABLES")] == ["t"]
+
+
+def test_properties_have_dotted_names_quoted_or_not(store: DeltaStore) -> None:
+    store.sql(f"ALTER TABLE {T} SET TBLPROPERTIES ('lakeflow_job_meta.owner' = 'Me', a.b.c = 'x', team = true)")
+    properties = store.sql(f"DESCRIBE DETAIL {T}")[0]["properties"]
+    found = {name: properties[name] for name in ("lakeflow_job_meta.owner", "a.b.c", "team")}
+    assert found == {"lakeflow_job_meta.owner": "Me", "a.b.c": "x", "team": "true"}
+
+
+def test_history_tells_how_a_table_was_made_without_its_schema(store: DeltaStore) -> None:
+    store.sql(
+        "CREATE TABLE main.etl.made (a INT, d DATE) PARTITIONED BY (d) COMMENT 'what for' TBLPROPERTIES ('x' = 'y')"
+    )
+    given = store.sql("DESCRIBE HISTORY main.etl.made")[0]["operationParameters"]
+    assert (given["partitionBy"], given["description"]) == ('["d"]', "what for")
+    assert json.loads(given["properties"])["x"] == "y"
+    assert "schemaString" not in str(given)

@@ -28,6 +28,7 @@ _TYPES = {
     "TINYINT": "BYTE", "DOUBLE": "DOUBLE", "FLOAT": "FLOAT", "BOOLEAN": "BOOLEAN", "TIMESTAMPTZ": "TIMESTAMP",
     "TIMESTAMP": "TIMESTAMP", "DATE": "DATE", "BINARY": "BINARY",
 }  # fmt: skip
+_COPIES: dict[type[Expr], str] = {exp.LikeProperty: "LIKE", exp.Clone: "CLONE"}
 _FEATURE_OF_DEFAULTS = "delta.feature.allowcolumndefaults"
 
 
@@ -45,6 +46,12 @@ def create(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
     name = table_name(tree.this)
     if tables.exists(name):
         return _there(name, tree)
+    for form, said in _COPIES.items():
+        if tree.args.get("clone") if form is exp.Clone else any(tree.find_all(form)):
+            raise SqlError(
+                f"CREATE TABLE … {said} isn't supported by the embedded store",
+                hint="CREATE TABLE … AS SELECT * FROM …; with WHERE false it gets no rows",
+            )
     query = tree.args.get("expression")
     if query is not None:
         return _create_as(tables, session, tree, name)
@@ -122,9 +129,12 @@ def _partition(part: Expr, columns: Sequence[Column]) -> str:
 
 
 def _property(node: Expr) -> dict[str, str]:
-    name = node.this.name if isinstance(node.this, Expr) else str(node.this)
+    # Unquoted, `a.b.c` is one name too.
+    name = node.this.sql("databricks").replace("`", "") if isinstance(node.this, exp.Dot) else node.this.name
+    value = node.args["value"]
+    text = value.name if isinstance(value, exp.Literal) else value.sql("databricks").lower()
     # Defaults live in the columns' metadata here; with the feature switched on delta-rs refuses every write.
-    return {} if name.lower() == _FEATURE_OF_DEFAULTS else {name: node.args["value"].name}
+    return {} if name.lower() == _FEATURE_OF_DEFAULTS else {name: text}
 
 
 def _create_as(tables: DeltaTables, session: Session, tree: Expr, name: TableName) -> Rows:

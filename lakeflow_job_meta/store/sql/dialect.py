@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NoReturn, cast
 
 from sqlglot import Expr, exp
@@ -45,6 +46,13 @@ class Statement:
     def words(self) -> tuple[str, ...]:
         """The tokens' texts in upper case, for statements that are told by their first words."""
         return tuple(token.text.upper() for token in self.tokens)
+
+    def calls(self, function: str) -> bool:
+        """Whether a function of this name, in upper case, is called anywhere."""
+        return any(
+            one.text.upper() == function and one.token_type is TokenType.VAR and two.token_type is TokenType.L_PAREN
+            for one, two in pairwise(self.tokens)
+        )
 
     def where(self) -> str:
         """`statement 2, line 5`, for messages."""

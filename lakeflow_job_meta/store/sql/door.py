@@ -70,6 +70,11 @@ def run(tables: DeltaTables, text: str, parameters: Mapping[str, Any]) -> Rows:
 
 def _run_one(tables: DeltaTables, statement: Statement, parameters: Mapping[str, Any]) -> Rows:
     first = statement.words[0]
+    if statement.calls("IDENTIFIER"):
+        raise SqlError(
+            f"{statement.where()}: IDENTIFIER(…) isn't supported by the embedded store",
+            hint="write the name itself: catalog.schema.table",
+        )
     if first not in _FIRST_WORDS and first not in maintenance.STATEMENTS:
         raise SqlError(f"{statement.where()}: {first_words(statement)} isn't supported by the embedded store")
     if first in maintenance.STATEMENTS:

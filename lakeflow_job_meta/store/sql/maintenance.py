@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -147,7 +148,15 @@ def _describe_history(tables: DeltaTables, name: TableName, rest: Sequence[str])
 
 
 def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the commit says of itself, without the predicates over our own edit's columns."""
+    """What the commit says of itself, without the predicates over our own edit's columns, and without the schema: that
+    is what DESCRIBE shows."""
+    if "metadata" in given:
+        made = json.loads(given["metadata"])
+        return {
+            "partitionBy": json.dumps(made["partitionColumns"]),
+            "description": made["description"],
+            "properties": json.dumps(made["configuration"]),
+        }
     return {name: value for name, value in given.items() if delta.ACTION not in str(value)}
 
 

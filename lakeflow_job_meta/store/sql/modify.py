@@ -176,19 +176,21 @@ def _source_columns(work: _Work, source: Expr) -> list[str]:
 def _then(work: _Work, then: Expr, source: str, given: Sequence[str]) -> Expr:
     """One action of a MERGE, its stars written out."""
     by_name = {name.lower(): name for name in given}
-    both = [(column.name, by_name[column.name.lower()]) for column in work.columns if column.name.lower() in by_name]
+    both = [
+        (column.name, assigned(exp.column(by_name[column.name.lower()], source, quoted=True), column))
+        for column in work.columns
+        if column.name.lower() in by_name
+    ]
     if isinstance(then, exp.Update):
         if _update_star(then):
-            pairs = [
-                exp.EQ(this=exp.column(name, quoted=True), expression=exp.column(found, source, quoted=True))
-                for name, found in both
-            ]
-            return exp.Update(expressions=pairs)
+            return exp.Update(
+                expressions=[exp.EQ(this=exp.column(name, quoted=True), expression=value) for name, value in both]
+            )
         return exp.Update(expressions=_assignments(work, then.expressions))
     if isinstance(then, exp.Insert):
         if _insert_star(then):
             names = [name for name, _ in both]
-            values: list[Expr] = [exp.column(found, source, quoted=True) for _, found in both]
+            values = [value for _, value in both]
         else:
             names, values = _insert_parts(work, then)
         return exp.Insert(

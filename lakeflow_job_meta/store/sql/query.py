@@ -20,6 +20,7 @@ from lakeflow_job_meta.store.sql.session import Session
 
 _FUNCTIONS = frozenset({"range", "explode", "explode_outer", "posexplode", "unnest", "generate_series"})
 """Table functions that read no table."""
+_KEYWORDS = (exp.CurrentDate, exp.Localtimestamp, exp.SessionUser)
 BOUND = "bound"
 """Marks a table node that stands for one of the session's own tables."""
 
@@ -34,15 +35,17 @@ def select(tables: DeltaTables, session: Session, tree: Expr) -> list[dict[str, 
 def named(tree: Expr) -> Expr:
     """The query with its nameless columns named after their own text, as Databricks does."""
     tree = tree.copy()
-    first = tree
-    while isinstance(first, exp.SetOperation | exp.Subquery):
-        first = first.this
-    if isinstance(first, exp.Select):
-        for column in list(first.expressions):
+    for select in list(tree.find_all(exp.Select)):
+        for column in list(select.expressions):
             if not isinstance(column, exp.Alias | exp.Aliases | exp.Column | exp.Star | exp.Dot):
-                text = column.sql("databricks", normalize_functions="lower")
+                text = column.transform(_called).sql("databricks", normalize_functions="lower")
                 _ = column.replace(exp.alias_(column.copy(), text, quoted=True))
     return tree
+
+
+def _called(node: Expr) -> Expr:
+    """sqlglot writes some functions as keywords, with which DuckDB mixes up the column named so."""
+    return exp.Anonymous(this=node.sql_name()) if isinstance(node, _KEYWORDS) else node
 
 
 def bind(tables: DeltaTables, session: Session, tree: Expr) -> Expr:

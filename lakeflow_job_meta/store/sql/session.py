@@ -25,13 +25,19 @@ from lakeflow_job_meta.store.delta_tables import user
 from lakeflow_job_meta.store.sql.rewrite import as_duckdb
 
 _ZONED = "TIMESTAMP WITH TIME ZONE"
+_WHOLE = re.compile(r"HUGEINT|DECIMAL\(\d+,\s*0\)")
+"""Whole numbers that come as decimals: DuckDB's widest integer (the type of every sum), and what round gives."""
 _MACROS = (
     # Databricks gives NULL for text that isn't JSON; DuckDB raises.
     "lf_json(x, p) AS CASE WHEN json_valid(CAST(x AS VARCHAR)) THEN json_extract_string(CAST(x AS VARCHAR), p) END",
     """lf_whole(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT')
     THEN CAST(CAST(trunc(TRY_CAST(x AS DOUBLE)) AS HUGEINT) AS VARCHAR)
     WHEN starts_with(typeof(x), 'DECIMAL') THEN string_split(CAST(x AS VARCHAR), '.')[1]
+    WHEN typeof(x) = 'VARCHAR' AND TRY_CAST(x AS DOUBLE) IS NOT NULL
+    AND NOT regexp_full_match(trim(CAST(x AS VARCHAR)), '[+-]?[0-9]+') THEN concat('''', x, '''')
     WHEN typeof(x) = 'BOOLEAN' THEN CAST(TRY_CAST(x AS INTEGER) AS VARCHAR) ELSE CAST(x AS VARCHAR) END""",
+    """lf_text(x) AS CASE WHEN typeof(x) = 'TIMESTAMP WITH TIME ZONE'
+    THEN regexp_replace(CAST(x AS VARCHAR), '[+]00$', '') ELSE CAST(x AS VARCHAR) END""",
     """substring_index(x, d, n) AS CASE WHEN n > 0 THEN array_to_string(string_split(x, d)[:n], d)
     WHEN n < 0 THEN array_to_string(string_split(x, d)[n:], d) ELSE '' END""",
 )
@@ -86,22 +92,24 @@ class Session:
             if any(_ZONED in kind for kind in kinds):
                 # DuckDB wants pytz to hand over such a value itself.
                 return self._by_arrow(relation, names, kinds)
-            return [dict(zip(names, map(_python, row), strict=True)) for row in relation.fetchall()]
+            converted = [_integer if _WHOLE.fullmatch(kind) else _python for kind in kinds]
+            return [
+                {name: convert(value) for name, convert, value in zip(names, converted, row, strict=True)}
+                for row in relation.fetchall()
+            ]
         except duckdb.Error as problem:
             raise self._explained(problem) from problem
+        except (OverflowError, ValueError) as problem:  # Python's dates end with the year 9999, DuckDB's don't
+            raise SqlError(f"a value can't be shown: {problem}", hint="cast it to STRING") from problem
 
     def _by_arrow(self, relation: Any, names: Sequence[str], kinds: Sequence[str]) -> list[dict[str, Any]]:
         for name, kind in zip(names, kinds, strict=True):
             if "INTERVAL" in kind:
                 raise SqlError(f"column {name} is an interval, which can't be shown", hint="cast it to STRING")
         table = Table.from_arrow(relation).rename_columns([f"c{position}" for position in range(len(names))])
-        # DuckDB's widest integer, the type of every sum, is a decimal in Arrow.
-        whole = [kind == "HUGEINT" for kind in kinds]
+        converted = [_integer if _WHOLE.fullmatch(kind) else _python for kind in kinds]
         return [
-            {
-                name: int(value) if wide and value is not None else _python(value)
-                for name, value, wide in zip(names, row.values(), whole, strict=True)
-            }
+            {name: convert(value) for name, convert, value in zip(names, converted, row.values(), strict=True)}
             for row in to_rows(table)
         ]
 
@@ -158,7 +166,8 @@ class Session:
         for pattern, code, said in _EXPLANATIONS:
             if found := re.search(pattern, text):
                 name = found[1] if found.lastindex else ""
-                hint = nearest(name, self._known(code)) if code.startswith("UNRESOLVED") else ""
+                others = [each for each in self._known(code) if each.lower() != name.lower()]
+                hint = nearest(name, others) if code.startswith("UNRESOLVED") else ""
                 return SqlError(f"[{code}] {said.format(*found.groups())}", hint=hint)
         return SqlError(re.sub(r"__(source\d+|target|before)", "the table", text.split("\n", 1)[0]))
 
@@ -202,6 +211,10 @@ def _python(value: Any) -> Any:
     if isinstance(value, list):
         return [_python(each) for each in cast("list[Any]", value)]
     return value
+
+
+def _integer(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _bound(value: Any) -> tuple[Any, str]:

@@ -21,7 +21,8 @@ BEFORE = "__before"
 ROW = "__row"
 """The column that tells the target's rows apart; NULL in a row that the statement adds."""
 
-_WHOLE_NUMBERS = {"INT": "INT", "BIGINT": "BIGINT", "SMALLINT": "SMALLINT", "BYTE": "TINYINT"}
+_CAST_TYPES = {"INT": "INT", "BIGINT": "BIGINT", "SMALLINT": "SMALLINT", "BYTE": "TINYINT", "STRING": "STRING"}
+"""Columns whose values DuckDB casts otherwise than Databricks: they get a cast that `rewrite` puts right."""
 
 DUCKDB_TYPES = {
     "STRING": "VARCHAR", "INT": "INTEGER", "BIGINT": "BIGINT", "SMALLINT": "SMALLINT", "BYTE": "TINYINT",
@@ -83,9 +84,9 @@ def is_default(value: Expr) -> bool:
 
 
 def assigned(value: Expr, column: Column) -> Expr:
-    """The value as its column takes it: DEFAULT as the keyword that it is, a whole number without its fraction."""
+    """The value as its column takes it: DEFAULT as the keyword that it is, all else as Databricks casts it."""
     if is_default(value):
         return exp.var("DEFAULT")
-    whole = _WHOLE_NUMBERS.get(column.type)
-    # NULL and literals need no cast, and a bad text is reported better without one.
-    return value if whole is None or isinstance(value, exp.Null) or value.is_string else exp.cast(value, whole)
+    kind = None if column.mode == "REPEATED" else _CAST_TYPES.get(column.type)
+    as_it_is = isinstance(value, exp.Null) or (value.is_string and kind == "STRING")
+    return value if kind is None or as_it_is else exp.cast(value, kind, dialect="databricks")
