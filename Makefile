@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test chaos check bench clean
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -30,6 +30,9 @@ demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 
 test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
 	@$(BIN)/python -m pytest -q -n auto $(if $(CI),-rs,) $(PYTEST)
+
+chaos: $(VENV)/.test  ## every kill point and contest; about 25 minutes
+	@$(BIN)/python -m tests.chaos --all
 
 check: $(VENV)/.dev  ## style, types, layers
 	@$(BIN)/ruff check .
