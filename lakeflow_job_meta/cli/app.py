@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
 import typer
 import typer.exceptions
 
-from lakeflow_job_meta.cli import apply, changes, export, init, load, local, monitor, plan, sql, status, validate
-from lakeflow_job_meta.errors import LakeflowJobMetaError
+from lakeflow_job_meta.cli import (
+    adopt,
+    apply,
+    changes,
+    destroy,
+    export,
+    forget,
+    identity,
+    init,
+    lease,
+    load,
+    local,
+    log,
+    monitor,
+    plan,
+    sql,
+    status,
+    validate,
+)
+from lakeflow_job_meta.errors import ApplyError, LakeflowJobMetaError
 
 UNEXPECTED = 1
 INTERRUPTED = 130
@@ -22,9 +41,14 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for module in (init, validate, load, plan, apply, status, changes, export, sql, monitor):
+for module in (
+    init, validate, load, plan, apply, status, log, changes, export, monitor, adopt, forget, destroy,
+):  # fmt: skip
     app.command(module.NAME, help=module.HELP)(module.command)
-app.add_typer(local.app, name="local")
+# A statement may begin with a comment: `-- …` is no option.
+app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
+for name, group in (("lease", lease.app), ("identity", identity.app), ("local", local.app)):
+    app.add_typer(group, name=name)
 
 
 @app.callback()
@@ -46,6 +70,9 @@ def talk(
 def main(arguments: list[str] | None = None) -> None:
     """The entry point; exits with the code of what happened."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode still gets to read the rest
     raise SystemExit(run(arguments))
 
 
@@ -76,17 +103,17 @@ def run(arguments: list[str]) -> int:
 
 
 def _failed(error: LakeflowJobMetaError, arguments: list[str]) -> int:
-    from lakeflow_job_meta.cli.render import error_json, error_text
+    from lakeflow_job_meta.cli.render import error_json, error_text, print_json
 
-    if _wants_json(arguments):
-        import json
-
-        print(json.dumps(error_json(error), indent=2, ensure_ascii=False), file=sys.stderr)
-    else:
+    if _wants_json(arguments) and not isinstance(error, ApplyError):
+        print_json(error_json(error))
+    else:  # what failed of an apply is in its outcomes, which are on stdout already
         print(error_text(error), file=sys.stderr)
     return 1 if "--detailed-exitcode" in arguments else error.exit_code
 
 
 def _wants_json(arguments: list[str]) -> bool:
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return "--output=json" in arguments or any(one in ("--output", "-o") and two == "json" for one, two in pairs)
+    return bool({"--output=json", "-ojson", "-o=json"} & set(arguments)) or any(
+        one in ("--output", "-o") and two == "json" for one, two in pairs
+    )

@@ -42,7 +42,19 @@ Cluster = Annotated[str | None, typer.Option("--cluster-id", metavar="ID", help=
 OutputFormat = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
 RowFormat = Annotated[Rows, typer.Option("--output", "-o", help="How to print the rows.")]
 Select = Annotated[
-    list[str] | None, typer.Option("--select", "-s", metavar="MODULE", help="Only this module; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--select",
+        "-s",
+        metavar="PATTERN",
+        help="Only these modules: a name, a glob, tag:key=value, or source:id; may be repeated.",
+    ),
+]
+Prune = Annotated[bool, typer.Option("--prune", help="Delete the jobs of modules that have no rows left.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+LockTimeout = Annotated[
+    float | None,
+    typer.Option("--lock-timeout", metavar="SECONDS", help="How long to wait for another run to end [default: 0]."),
 ]
 Refresh = Annotated[
     bool, typer.Option("--refresh/--no-refresh", help="Look at the workspace too, not only at the rows.")

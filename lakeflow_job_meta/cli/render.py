@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,8 +40,11 @@ def say(text: str) -> None:
 
 
 def print_data(text: str) -> None:
-    """A result: to stdout."""
-    print(text, flush=True)
+    """A result: to stdout. Whoever reads it may stop reading: that must not stop what the command is doing."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: Any) -> None:

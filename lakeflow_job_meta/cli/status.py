@@ -1,15 +1,30 @@
-"""`ljm status`: each module's job, as recorded."""
+"""`ljm status`: each module's job in one table."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_json, print_table, say
+from lakeflow_job_meta.cli.render import WIDE, print_json
 
 NAME = "status"
-HELP = "Show each module's job as recorded; asks the workspace nothing."
+HELP = "Show each module's job: its state, when it was last applied, what waits, the last error."
+
+ALWAYS = ("module", "job_id", "status", "applied_at")
+WHERE_ANY = ("drift", "to_do", "last_error")
+"""Columns that are shown where a module has something in them, so that the table fits into 80 characters."""
+
+UNBROKEN = ("job_id", "status", "applied_at")
 
 
 def command(
+    refresh: Annotated[
+        bool, typer.Option("--refresh/--no-refresh", help="Look at the workspace too, for drift [default: no].")
+    ] = False,
     control_table: options.ControlTable = None,
     home: options.Home = None,
     workspace: options.WorkspaceName = None,
@@ -18,16 +33,33 @@ def command(
     settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
     from lakeflow_job_meta.orchestrator import JobOrchestrator
 
-    rows = JobOrchestrator(settings.control_table, settings=settings).status()
+    rows = JobOrchestrator(settings.control_table, settings=settings).status(refresh=refresh)
     if output is options.Output.JSON:
         print_json(rows)
         return 0
-    columns = ("module", "job_id", "status", "applied_at", "to_do")
-    print_table(columns, ([_cell(row[column]) for column in columns] for row in rows))
-    for row in rows:
-        if row["last_error"]:
-            say(f"{row['module']}: {row['last_error']}")
+    _print([{**row, "drift": _drift(row["drift"])} for row in rows], drift=refresh)
     return 0
+
+
+def _drift(paths: Sequence[str] | None) -> str:
+    if paths is None:
+        return ""
+    return "\n".join(paths) or "none"
+
+
+def _print(rows: Sequence[Mapping[str, Any]], *, drift: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = [*ALWAYS, *(name for name in WHERE_ANY if (name == "drift" and drift) or any(row[name] for row in rows))]
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold", no_wrap=column in UNBROKEN)
+    for row in rows:
+        table.add_row(*(Text(_cell(row[column])) for column in columns))
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def _cell(value: object) -> str:

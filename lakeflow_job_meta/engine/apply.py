@@ -108,7 +108,10 @@ def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
     pauses = (action.kind is ActionKind.PAUSE and bool(action.changes)) or bool(
         before.pending and before.pending.pauses
     )
-    pending = Pending(str(action.kind), {}, before.nonce or "", since, pauses=pauses)
+    # An adoption stays one until it has succeeded: until then the job carries no tag of ours.
+    adopting = before.pending is not None and before.pending.kind == ActionKind.ADOPT
+    kind = ActionKind.ADOPT if adopting else action.kind
+    pending = Pending(str(kind), {}, before.nonce or "", since, pauses=pauses)
     if action.desired is None or not action.desired.active or action.kind is ActionKind.DELETE:
         # Without an id there is but an interrupted create: what it left behind has to stay known.
         return before if before.job_id is None else replace(before, pending=pending)

@@ -85,15 +85,15 @@ def _merge_dropped(recorded: Any, observed: Any, shape: Shape, rule: FieldRule, 
 
 
 def _merge_map(desired: Settings, recorded: Settings, observed: Settings, shape: Shape, rules: Rules) -> dict[str, Any]:
-    chosen = [
-        (union, name)
+    # Several choices of one union all stay: whether they go together is for the service to say.
+    decided = [
+        union
         for union in rules.at(shape).unions
-        for name in desired
-        if in_union(name, union) and desired[name] is not None
+        if any(in_union(name, union) and value is not None for name, value in desired.items())
     ]
     merged: dict[str, Any] = {}
     for name in (*observed, *(name for name in desired if name not in observed)):
-        if any(in_union(name, union) and name != choice for union, choice in chosen):
+        if desired.get(name) is None and any(in_union(name, union) for union in decided):
             continue
         value = _merge(
             desired.get(name, MISSING), recorded.get(name, MISSING), observed.get(name, MISSING), (*shape, name), rules

@@ -123,7 +123,9 @@ def target_settings(
 
     `left_alone` are fields that others may change.
     """
-    ours, before = disown(desired, owned_settings(recorded, rules), left_alone, rules)
+    # A field that the rows have only just set is enforced once: what an action under way wants isn't recorded yet.
+    ours, _ = disown(desired, recorded.settings, left_alone, rules)
+    _, before = disown(desired, owned_settings(recorded, rules), left_alone, rules)
     merged = carry_pause(merge(ours, before, observed, rules), observed, desired, before)
     kind = fired_by(merged)
     says_pause = kind is not None and "pause_status" in mapping(desired.get(kind))

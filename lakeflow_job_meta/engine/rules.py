@@ -54,6 +54,7 @@ class Rules:
         return answer
 
     def _look_up(self, shape: Shape) -> FieldRule:
+        shape = self._stands_for(shape)
         keyed = self._match("keyed_lists", shape)
         default = self._match("defaults", shape)
         spelling = self._match("equal_spellings", shape)
@@ -72,16 +73,28 @@ class Rules:
             irremovable=self._match("irremovable", shape) is not None,
         )
 
+    def _stands_for(self, shape: Shape) -> Shape:
+        """The shape whose rules hold for this one."""
+        for pattern, same in self.data["same_as"].items():
+            length = len(pattern.split("."))
+            if _fits(pattern, shape[:length]):
+                return (*same["place"].split("."), *shape[length:])
+        return shape
+
     def _unions(self, shape: Shape) -> tuple[tuple[str, ...], ...]:
         found = [self._match(section, shape) for section in ("unions", "compute_unions")]
         return tuple(tuple(union["one_of"]) for union in found if union)
 
     def _match(self, section: str, shape: Shape) -> Any:
         for pattern, rule in self.data[section].items():
-            parts = tuple(pattern.split(".")) if pattern else ()
-            if len(parts) == len(shape) and all(part in ("*", name) for part, name in zip(parts, shape, strict=True)):
+            if _fits(pattern, shape):
                 return rule
         return None
+
+
+def _fits(pattern: str, shape: Shape) -> bool:
+    parts = pattern.split(".") if pattern else []
+    return len(parts) == len(shape) and all(part in ("*", name) for part, name in zip(parts, shape, strict=True))
 
 
 @cache

@@ -22,6 +22,9 @@ TRIGGERS = ("schedule", "trigger", "continuous")
 # Where a task of this type says what its code comes from: in itself, or in this field of it.
 SOURCED: Mapping[str, str] = {"notebook_task": "", "spark_python_task": "", "dbt_task": "", "sql_task": "file"}
 
+# Documented: "when set to WORKSPACE or not specified"; the others follow the job's git_source.
+NEVER_GIT_BY_DEFAULT = ("spark_python_task",)
+
 
 def parsed(settings: object, type_name: str = "JobSettings") -> Settings:
     """The settings as the service reads them: wrong JSON types refused, unknown names and nulls left out.
@@ -95,7 +98,7 @@ def _normalised_task(task: Settings, *, git: bool) -> Settings:
         result["depends_on"] = sorted(result["depends_on"], key=lambda each: str(each["task_key"]))
     for kind in SOURCED:
         if (source := sourced(result, kind)) is not None:
-            source.setdefault("source", "GIT" if git else "WORKSPACE")
+            source.setdefault("source", "GIT" if git and kind not in NEVER_GIT_BY_DEFAULT else "WORKSPACE")
     if "new_cluster" in result:
         _normalise_cluster(result)
     if "for_each_task" in result:

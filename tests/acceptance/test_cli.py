@@ -113,7 +113,7 @@ def test_bad_yaml_is_told_whole_and_loads_nothing(shell: Shell) -> None:
     assert "metadata/modules/bad.yml:2:5" in done.stderr
     assert "metadata/modules/bad.yml:4:20" in done.stderr
     assert shell.json("sql", f"SELECT count(*) AS n FROM {TABLE}") == [{"n": 0}]
-    report = json.loads(shell("load", "metadata/modules", "--output", "json", code=1).stderr.partition("\n")[2])
+    report = shell.json("load", "metadata/modules", code=1)
     assert len(report["diagnostics"]) >= 2
     shell("validate", "metadata/modules", code=1)
 
@@ -133,6 +133,10 @@ def test_sql_from_argument_file_and_standard_input_as_table_json_and_csv(shell: 
     assert shell("sql", "-o", "csv", stdin=statement).stdout == 'n,s,nothing\n1,"it\'s; ""here""",\n'
     assert "it's" in shell("sql", "-", stdin=statement).stdout
     assert "nope" in shell("sql", "SELECT * FROM main.etl.nope", code=1).stderr
+    assert "2 statements ran" in shell("sql", "--file", "q.sql").stderr
+    assert "statements ran" not in shell("sql", statement).stderr
+    assert "no statement is given" in shell("sql", " ; ", code=2).stderr
+    assert "no such option: --outpt=json" in shell("sql", "--", "--outpt=json", code=2).stderr
 
 
 def test_changes_and_export(shell: Shell) -> None:
@@ -172,3 +176,14 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, lakeflow_job_meta; print(sorted(m for m in sys.modules if m.startswith('lakeflow_job_meta')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['lakeflow_job_meta']"
+
+
+def test_a_statement_may_begin_with_a_comment(shell: Shell) -> None:
+    assert shell.json("sql", "-- a comment\nSELECT 1 AS n") == [{"n": 1}]
+
+
+def test_an_apply_goes_on_though_nobody_reads_its_output(shell: Shell) -> None:
+    shell("load", "metadata/modules")
+    command = f"{sys.executable} -m lakeflow_job_meta apply --yes | true"
+    subprocess.run(["bash", "-c", command], cwd=shell.folder, env=shell.environment, timeout=60, check=True)
+    assert len(shell.json("local", "jobs")) == 1

@@ -71,6 +71,30 @@ def test_choosing_one_of_a_union_removes_the_others() -> None:
     assert set(result["tasks"][0]) == {"task_key", "sql_task", "job_cluster_key"}
 
 
+def test_several_choices_of_a_union_are_left_for_the_service_to_judge() -> None:
+    both = {"tasks": [task("a", new_cluster={"autoscale": {"max_workers": 2}, "num_workers": 1})]}
+    assert merged(both, {}, both) == both
+
+
+def test_a_task_in_a_loop_follows_the_rules_of_a_task() -> None:
+    def loop(**inner: Any) -> dict[str, Any]:
+        return {"tasks": [task("a", for_each_task={"inputs": "[1]", "task": task("i", **inner)})]}
+
+    recipients = ["a@x.io", "b@x.io"]
+    before = loop(email_notifications={"on_start": recipients}, existing_cluster_id="c", run_if="ALL_SUCCESS")
+    after = loop(email_notifications={"on_start": recipients[::-1]}, job_cluster_key="k")
+    assert paths(before, merged(after, {}, before)) == [
+        "- tasks[a].for_each_task.task.existing_cluster_id",
+        "+ tasks[a].for_each_task.task.job_cluster_key",
+    ]
+
+
+def test_environment_variables_are_told_apart_by_their_key() -> None:
+    wanted = {"environment_variables": [{"environment_variables_key": key} for key in ("a", "b")]}
+    there = {"environment_variables": wanted["environment_variables"][::-1]}
+    assert paths(there, merged(wanted, wanted, there)) == []
+
+
 def test_run_as_cannot_be_removed() -> None:
     run_as = {"user_name": "a@x.io"}
     assert merged({}, {"run_as": run_as}, {"run_as": run_as}) == {"run_as": run_as}
