@@ -16,9 +16,9 @@ from typing import Any
 from lakeflow_job_meta.engine.carry_out import Applied, CarryOut
 from lakeflow_job_meta.engine.diff import union
 from lakeflow_job_meta.engine.fence import FencedJobs, FencedQueries
-from lakeflow_job_meta.engine.planner import desired_settings
 from lakeflow_job_meta.engine.ports import Jobs, Queries, State, StateWrite
 from lakeflow_job_meta.engine.rules import Rules
+from lakeflow_job_meta.engine.targets import desired_settings
 from lakeflow_job_meta.errors import LeaseLost, WorkspaceError
 from lakeflow_job_meta.model.job import Pending, RecordedJob
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan

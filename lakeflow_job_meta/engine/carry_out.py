@@ -10,20 +10,19 @@ from datetime import datetime
 from lakeflow_job_meta.engine.diff import changes
 from lakeflow_job_meta.engine.identity import Identity, tagged
 from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
-from lakeflow_job_meta.engine.planner import (
+from lakeflow_job_meta.engine.planner import Policy, left_alone
+from lakeflow_job_meta.engine.ports import Jobs, Queries
+from lakeflow_job_meta.engine.rules import Rules
+from lakeflow_job_meta.engine.targets import (
     ACTIVE,
     INACTIVE,
     PAUSED_BY_US,
-    Policy,
     desired_settings,
     known_nonce,
-    left_alone,
     not_ours,
     paused_by_us,
     target_settings,
 )
-from lakeflow_job_meta.engine.ports import Jobs, Queries
-from lakeflow_job_meta.engine.rules import Rules
 from lakeflow_job_meta.errors import NotFound, Unreachable, WorkspaceError
 from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, RecordedJob, RecordedQuery, Settings
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan

@@ -6,19 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from lakeflow_job_meta.engine.diff import changes, merge, union
-from lakeflow_job_meta.engine.drift import IGNORE, REPORT, Pattern, disown, parse_pattern
-from lakeflow_job_meta.engine.identity import TAG, Identity, module_hash, tagged
+from lakeflow_job_meta.engine.diff import changes, merge
+from lakeflow_job_meta.engine.drift import IGNORE, REPORT, Pattern, parse_pattern
+from lakeflow_job_meta.engine.identity import TAG, Identity, module_hash
 from lakeflow_job_meta.engine.observe import Observation
-from lakeflow_job_meta.engine.pausing import PAUSED, UNPAUSED, carry_pause, fired_by, is_paused, with_pause
+from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.rules import Rules
+from lakeflow_job_meta.engine.targets import (
+    INACTIVE,
+    PAUSED_BY_US,
+    desired_settings,
+    known_nonce,
+    not_ours,
+    tag_nonce,
+    target_settings,
+)
 from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, Pending, RecordedJob, Settings, mapping
 from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange
 
-PAUSED_BY_US = "paused"
-INACTIVE = "inactive"
-"""Deactivated without a pause of ours: nothing fires the job, or an operator had paused it before."""
-ACTIVE = "active"
 AFTER_APPLY = "(known after apply)"
 
 
@@ -108,66 +113,6 @@ def plan_module(module: str, world: World, *, moved_from: str = "") -> Action:
     return _plan_existing(action, desired, recorded, world)
 
 
-def desired_settings(desired: DesiredJob, recorded: RecordedJob | None, identity: Identity | None) -> dict[str, Any]:
-    """The desired settings with our tag, and with the ids of those saved queries that exist."""
-    ids = {source: query.query_id for source, query in recorded.queries.items()} if recorded else {}
-    tasks = [_with_query(task, ids) for task in desired.settings.get("tasks", ())]
-    settings = {**desired.settings, "tasks": tasks}
-    return tagged(settings, identity) if identity else settings
-
-
-def target_settings(
-    desired: Settings, recorded: RecordedJob, observed: Settings, rules: Rules, left_alone: Sequence[Pattern] = ()
-) -> dict[str, Any]:
-    """What the job should be reset to: ours merged over what is there, with the right pause.
-
-    `left_alone` are fields that others may change.
-    """
-    # A field that the rows have only just set is enforced once: what an action under way wants isn't recorded yet.
-    ours, _ = disown(desired, recorded.settings, left_alone, rules)
-    _, before = disown(desired, owned_settings(recorded, rules), left_alone, rules)
-    merged = carry_pause(merge(ours, before, observed, rules), observed, desired, before)
-    kind = fired_by(merged)
-    says_pause = kind is not None and "pause_status" in mapping(desired.get(kind))
-    if paused_by_us(recorded) and not says_pause:
-        return with_pause(merged, UNPAUSED)
-    return merged
-
-
-def paused_by_us(recorded: RecordedJob) -> bool:
-    """Whether we paused the job, or may have: an interrupted pause counts, since it found the job firing."""
-    return recorded.status == PAUSED_BY_US or (recorded.pending is not None and recorded.pending.pauses)
-
-
-def owned_settings(recorded: RecordedJob, rules: Rules) -> Settings:
-    """What we set before: recorded, and what an interrupted action was about to set."""
-    if recorded.pending is None:
-        return recorded.settings
-    return union(recorded.settings, recorded.pending.settings, rules)
-
-
-def not_ours(job: ObservedJob, recorded: RecordedJob, owner: str) -> str:
-    """Why we must keep our hands off a job that we recorded; empty where it is ours.
-
-    A missing tag is drift on a job that has the recorded name; on any other the recorded id may be wrong.
-    """
-    if TAG not in job.tags:
-        names = {recorded.job_name, *(recorded.pending.names if recorded.pending else ())}
-        adopting = recorded.pending is not None and recorded.pending.kind == ActionKind.ADOPT
-        if adopting or job.name in names:
-            return ""
-        return f"job {job.job_id} is called '{job.name}' and carries no tag of ours: the recorded id may be wrong"
-    if recorded.nonce is None:
-        identity = Identity.read(job.tags)
-        ours = identity is not None and identity.owner == owner
-        return "" if ours else f"job {job.job_id} belongs to another control table: {TAG}={job.tags[TAG]}"
-    moved_from = recorded.pending.moved_from if recorded.pending else ""
-    for module in (recorded.module_name, moved_from):
-        if job.tags[TAG] == Identity.of(owner, module, recorded.nonce).tag:
-            return ""
-    return f"job {job.job_id} carries the tag {TAG}={job.tags[TAG]}, which isn't the one that we gave it"
-
-
 def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None, world: World) -> Action:
     created = changes({}, _without_tag(desired_settings(desired, recorded, None)), world.rules)
     if world.observation is None:
@@ -176,7 +121,7 @@ def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None,
     unspent = recorded.pending.nonce if recorded and recorded.pending else None
     if recorded is not None:
         # The state is there, so only a create of ours that never got recorded can be adopted: its nonce tells.
-        candidates = [job for job in candidates if _nonce(job) == unspent]
+        candidates = [job for job in candidates if tag_nonce(job) == unspent]
     if len(candidates) > 1:
         return replace(action, reason=_several(candidates), failed=True)
     if candidates:
@@ -195,7 +140,7 @@ def _several(jobs: Sequence[ObservedJob]) -> str:
 
 
 def _plan_adoption(action: Action, desired: DesiredJob, job: ObservedJob, world: World) -> Action:
-    wanted = desired_settings(desired, action.recorded, Identity.of(world.owner, action.module, _nonce(job)))
+    wanted = desired_settings(desired, action.recorded, Identity.of(world.owner, action.module, tag_nonce(job)))
     target = merge(wanted, {}, job.settings, world.rules)
     return replace(
         action,
@@ -225,7 +170,7 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
         later = [
             each
             for each in world.observation.ours.get(module_hash(action.module), ())
-            if _nonce(each) != recorded.nonce
+            if tag_nonce(each) != recorded.nonce
         ]
         if len(later) == 1:
             return _plan_adoption(action, desired, later[0], world)
@@ -322,14 +267,6 @@ def _plan_deletion(action: Action, world: World, why: str) -> Action:
     return replace(action, kind=ActionKind.DELETE, reason=why)
 
 
-def known_nonce(recorded: RecordedJob, job: ObservedJob | None) -> str:
-    """The nonce that the job's tag should have: as recorded, or, where that isn't known yet, as it is there."""
-    if recorded.nonce is not None:
-        return recorded.nonce
-    there = _nonce(job) if job is not None else ""
-    return there or (recorded.pending.nonce if recorded.pending else "")
-
-
 def left_alone(desired: DesiredJob, policy: Policy) -> tuple[Pattern, ...]:
     """The fields of a module's job whose drift isn't mended."""
     own = tuple(parse_pattern(path) for path in desired.lifecycle.ignore_drift)
@@ -358,15 +295,6 @@ def _query_changes(desired: DesiredJob, recorded: RecordedJob, seen: Observation
     return tuple(found)
 
 
-def _with_query(task: Settings, ids: Mapping[str, str]) -> Settings:
-    query = mapping(mapping(task.get("sql_task")).get("query"))
-    query_id = str(query.get("query_id", ""))
-    source = query_id.removeprefix(QUERY_REF)
-    if source == query_id or source not in ids:
-        return task
-    return {**task, "sql_task": {**task["sql_task"], "query": {**query, "query_id": ids[source]}}}
-
-
 def _without_tag(settings: Settings) -> Settings:
     tags = {name: value for name, value in mapping(settings.get("tags")).items() if name != TAG}
     return {**{name: value for name, value in settings.items() if name != "tags"}, **({"tags": tags} if tags else {})}
@@ -383,8 +311,3 @@ def _known(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _known(each) for name, each in cast("dict[str, Any]", value).items()}
     return [_known(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
-
-
-def _nonce(job: ObservedJob) -> str:
-    identity = Identity.read(job.tags)
-    return identity.nonce if identity else ""
