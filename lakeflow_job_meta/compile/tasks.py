@@ -83,10 +83,16 @@ def build_task(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | N
 
 
 def with_origin(task: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """The task with where its notebook or SQL file comes from: left out, it would depend on what the job had before."""
+    """The task with where its notebook, SQL file or dbt project comes from: left out, it would be what the job had
+    before."""
     fields = dict(task)
-    if isinstance(notebook := fields.get("notebook_task"), dict):
-        fields["notebook_task"] = {"source": origin, **cast("dict[str, Any]", notebook)}
+    for kind in ("notebook_task", "dbt_task"):
+        if isinstance(task_of_kind := fields.get(kind), dict):
+            fields[kind] = {"source": origin, **cast("dict[str, Any]", task_of_kind)}
+    inner = mapping(fields.get("for_each_task")).get("task")
+    if isinstance(inner, dict):
+        looped = with_origin(cast("dict[str, Any]", inner), origin)
+        fields["for_each_task"] = {**fields["for_each_task"], "task": looped}
     file = mapping(fields.get("sql_task")).get("file")
     if isinstance(file, dict):
         fields["sql_task"] = {**fields["sql_task"], "file": {"source": origin, **cast("dict[str, Any]", file)}}

@@ -49,9 +49,6 @@ REQUIRED: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "JobRunAs": dict.fromkeys(ONE_OF["JobRunAs"][0], ("u", "v")),
     "JobParameterDefinition": {"default": SCALARS["str"]},
     "NotebookTask": {"notebook_path": ("/x", "/Workspace/x", "/Workspace/Users/é/y")},
-    # Left out, the service fills it in by the job's git_source, and it would stay so after git_source has gone: the
-    # compiler says it for notebooks and SQL files only.
-    "DbtTask": {"source": jobs_api.choices("DbtTask", "source")},
     "SqlTask": {"warehouse_id": ("w", "v")},
     "SqlTaskQuery": {"query_id": ("q", "r")},
     "SqlTaskFile": {"path": ("/x.sql", "/Workspace/x.sql")},
@@ -152,9 +149,6 @@ class _Making:
             self.refer(made)
         if kind == "ForEachTask":
             made["task"] = {"task_key": "inner", **self.fields("Task", depth + 1)}
-            # As with dbt: the compiler says where code comes from for a task, not for one inside of a loop.
-            for place in _origins(made["task"]):
-                place.setdefault("source", "WORKSPACE")
         return made
 
     def choices(self, kind: str, depth: int) -> tuple[set[str], set[str]]:
