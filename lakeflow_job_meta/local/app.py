@@ -166,8 +166,8 @@ class Application:
 
 
 def _is_open(path: str) -> bool:
-    """Whether a path needs no token."""
-    return path.startswith("/.well-known/")
+    """Whether a path needs no token, and asking for it is no use of the server."""
+    return path == ALIVE or path.startswith("/.well-known/")
 
 
 async def _suffer(rule: Rule) -> Answer | None:

@@ -144,7 +144,7 @@ def test_a_saved_plan_remembers_what_was_asked_for(shell: Shell) -> None:
     assert (saved["prune"], saved["refresh"], saved["arguments"]["cluster_id"]) == (True, False, "c-1")
     assert [each["action"] for each in saved["plan"]["actions"]] == ["delete", "update"]
     report = shell.json("apply", "p.json")
-    assert [each["action"] for each in report["outcomes"]] == ["delete", "update"]
+    assert {each["module"]: each["action"] for each in report["outcomes"]} == {"one": "delete", "two": "update"}
     (left,) = listed(shell)
     assert left["settings"]["tasks"][0]["existing_cluster_id"] == "c-1"
 
