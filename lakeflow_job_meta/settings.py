@@ -13,10 +13,15 @@ from lakeflow_job_meta.errors import InputError, UsageError
 FILE = "lakeflow.yml"
 LOCAL = "local"
 EMBEDDED = "embedded"
+SPARK = "spark"
+WAREHOUSE = "warehouse:"
+PRODUCT, ENGINE = "product", "engine"
 ENVIRONMENT = {
     "control_table": "LAKEFLOW_CONTROL_TABLE",
     "home": "LAKEFLOW_HOME",
     "store": "LAKEFLOW_STORE",
+    "table_defaults": "LAKEFLOW_TABLE_DEFAULTS",
+    "warehouse_ca_file": "LAKEFLOW_WAREHOUSE_CA_FILE",
     "workspace": "LAKEFLOW_WORKSPACE",
     "default_warehouse_id": "LAKEFLOW_DEFAULT_WAREHOUSE_ID",
     "cluster_id": "LAKEFLOW_CLUSTER_ID",
@@ -28,7 +33,7 @@ ENVIRONMENT = {
     "max_disruptive_percent": "LAKEFLOW_MAX_DISRUPTIVE_PERCENT",
 }
 RUNTIME = "DATABRICKS_RUNTIME_VERSION"
-"""Set inside of Databricks, where the workspace is the one that we run in."""
+"""Set inside of Databricks, where the workspace is the one that we run in, and the store its Spark session."""
 
 DRIFT_POLICIES = ("enforce", "report", "ignore")
 
@@ -51,12 +56,16 @@ class Settings:
     is how long a dead holder of the lease keeps others waiting, `lock_timeout_seconds` how long we wait for a live one.
     `list_lag_seconds` is how long the workspace's lists may leave out a job that was just made. A plan that takes away
     more than `max_disruptive` jobs and tasks, or more than `max_disruptive_percent` of all jobs, wants a person's word.
-    `drift` maps paths of fields to enforce, report or ignore.
+    `drift` maps paths of fields to enforce, report or ignore; `rates` ends of call paths (`jobs/create`) to calls a
+    second. `store` is `embedded`, `spark`, or `warehouse:` with an id, a path or a whole https address behind it;
+    `table_defaults` says who fills the defaults of columns that an INSERT leaves out: `product` or `engine`.
     """
 
     control_table: str = ""
     home: Path = Path(".lakeflow")
     store: str = EMBEDDED
+    table_defaults: str = PRODUCT
+    warehouse_ca_file: str | None = None
     workspace: str = LOCAL
     default_warehouse_id: str | None = None
     cluster_id: str | None = None
@@ -67,6 +76,7 @@ class Settings:
     max_disruptive: int = 10
     max_disruptive_percent: float = 50.0
     drift: Mapping[str, str] = field(default_factory=dict[str, str])
+    rates: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def require_control_table(self) -> str:
         """The control table's name.
@@ -93,7 +103,7 @@ def load_settings(arguments: Mapping[str, Any], environment: Mapping[str, str], 
     Raises:
         InputError: the file or a variable has what can't be used; all findings at once.
     """
-    defaults = {"workspace": "databricks"} if environment.get(RUNTIME) else {}
+    defaults = {"workspace": "databricks", "store": SPARK} if environment.get(RUNTIME) else {}
     found: list[Diagnostic] = []
     from_file = _from_file(folder / FILE, found)
     from_environment = {
@@ -138,12 +148,17 @@ def _check(values: dict[str, Any], found: list[Diagnostic]) -> None:
             values[name] = _number(name, value, found)
         elif name == "drift":
             _check_drift(value, found)
+        elif name == "rates":
+            _check_rates(value, found)
         elif not isinstance(value, str | Path) or not str(value).strip():
             found.append(Diagnostic(f"{name}: expected text, found {value!r}"))
-    if values.get("store", EMBEDDED) != EMBEDDED:
-        found.append(
-            Diagnostic(f"store: unknown store '{values['store']}'", hint=f"this version has only '{EMBEDDED}'")
-        )
+    store = str(values.get("store", EMBEDDED))
+    if store not in (EMBEDDED, SPARK) and not (store.startswith(WAREHOUSE) and store != WAREHOUSE):
+        hint = nearest(store, (EMBEDDED, SPARK)) or f"known: {EMBEDDED}, {SPARK}, {WAREHOUSE}<id>"
+        found.append(Diagnostic(f"store: unknown store '{store}'", hint=hint))
+    defaults = values.get("table_defaults", PRODUCT)
+    if defaults not in (PRODUCT, ENGINE):
+        found.append(Diagnostic(f"table_defaults: expected {PRODUCT} or {ENGINE}, found {defaults!r}"))
 
 
 def _check_drift(value: object, found: list[Diagnostic]) -> None:
@@ -154,6 +169,15 @@ def _check_drift(value: object, found: list[Diagnostic]) -> None:
         if policy not in DRIFT_POLICIES:
             hint = nearest(str(policy), DRIFT_POLICIES)
             found.append(Diagnostic(f"drift.{path}: expected {', '.join(DRIFT_POLICIES)}, found {policy!r}", hint=hint))
+
+
+def _check_rates(value: object, found: list[Diagnostic]) -> None:
+    if not isinstance(value, Mapping):
+        found.append(Diagnostic(f"rates: expected ends of call paths with calls a second each, found {value!r}"))
+        return
+    for path, rate in cast("Mapping[str, object]", value).items():
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 10_000:
+            found.append(Diagnostic(f"rates.{path}: expected calls a second, up to 10000, found {rate!r}"))
 
 
 def _number(name: str, value: object, found: list[Diagnostic]) -> float | int:

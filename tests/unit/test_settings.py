@@ -44,11 +44,11 @@ def test_a_home_in_the_file_is_relative_to_the_file(tmp_path: Path) -> None:
 
 def test_all_findings_come_at_once_with_their_places(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
-        load(tmp_path, "controltable: a.b.c\nconcurrency: many\nstore: spark\n")
+        load(tmp_path, "controltable: a.b.c\nconcurrency: many\nstore: sparc\n")
     text = str(raised.value)
     assert "lakeflow.yml:1:1: error: unknown setting 'controltable' (did you mean 'control_table'?)" in text
     assert "concurrency: expected 1 to 100, found 'many'" in text
-    assert "unknown store 'spark'" in text
+    assert "store: unknown store 'sparc' (did you mean 'spark'?)" in text
 
 
 def test_a_missing_control_table_says_how_to_name_one(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""What an engine that speaks Databricks SQL itself has to offer, so that a store can be built on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+Parameters = Mapping[str, str | int | float | bool | None]
+"""Values by name, `:name` in the statement; anything bigger travels as JSON text."""
+
+
+class LostRace(Exception):
+    """The engine refused a commit since somebody else's came first; nothing was written. Decide again."""
+
+
+class Connection(Protocol):
+    """One session with an engine; safe for threads."""
+
+    @property
+    def label(self) -> str:
+        """What people are told: `Spark 4.0.5`, `warehouse 1234567890abcdef`."""
+        ...
+
+    def run(self, statement: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        """Run one statement; its rows by column name, none for a statement that has no result.
+
+        Raises:
+            TableNotFound: it names a table that doesn't exist.
+            LostRace: a concurrent commit came first; nothing was written.
+            SqlError: the engine says that the statement is wrong, or that we may not run it.
+            StoreError: the engine can't be reached, or failed; what was written isn't known.
+        """
+        ...
