@@ -99,6 +99,10 @@ class Unreachable(WorkspaceError):
     """No answer: whether the call had its effect is unknown."""
 
 
+class NotKept(WorkspaceError):
+    """The workspace took an update and changed it back by itself."""
+
+
 class ApplyError(LakeflowJobMetaError):
     """Some modules failed; all the others are done.
 

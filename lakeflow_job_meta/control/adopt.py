@@ -37,14 +37,14 @@ class Adoption:
         listed = list(jobs.list())
         matched = {each: [job for job in listed if _matches(each, job)] for each in wanted}
         if missing := sorted(each for each, found in matched.items() if not found):
-            raise InputError(f"no job matches {', '.join(missing)}", hint="`ljm local jobs` lists those here")
+            raise InputError(f"no job matches {', '.join(missing)}", hint="look up names and ids in the workspace")
         chosen: dict[int, ObservedJob] = {}
         skipped: dict[str, str] = {}
         for job in (job for found in matched.values() for job in found):
             if job.job_id in known:
-                skipped[job.name] = f"job {job.job_id} is declared already"
+                skipped[f"{job.name} (job {job.job_id})"] = "is declared already"
             elif why := owned_by_another(job):
-                skipped[job.name] = f"job {job.job_id} is kept by {why}"
+                skipped[f"{job.name} (job {job.job_id})"] = f"is kept by {why}"
             else:
                 chosen[job.job_id] = job
         return list(chosen.values()), skipped

@@ -61,21 +61,22 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
         return []
     intents = {action.module: _intent(action, plan, around) for action in actions}
     around.state.begin(_first_write(actions, intents))
-    jobs = FencedJobs(around.jobs, around.state.check)
+    jobs, queries = FencedJobs(around.jobs, around.state.check), FencedQueries(around.queries, around.state.check)
     group = _Group(around.state, intents, jobs)
-    carry_out = CarryOut(
-        jobs,
-        FencedQueries(around.queries, around.state.check),
-        around.rules,
-        plan,
-        around.now,
-        around.actor,
-        around.list_lag,
-        around.state.since or around.now(),
-    )
     outcomes: list[Outcome] = []
     try:
         try:
+            carry_out = CarryOut(
+                jobs,
+                queries,
+                around.rules,
+                plan,
+                around.now,
+                around.actor,
+                around.list_lag,
+                around.state.since or around.now(),
+                _find_unrecorded(actions, queries, around),
+            )
             for applied in _carry_out(actions, carry_out, intents, around):
                 group.add(applied)
                 outcomes.append(applied.outcome)
@@ -87,6 +88,26 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
         jobs.put_right(around.state.read(), around.rules)
         raise
     return outcomes
+
+
+def _find_unrecorded(actions: Sequence[Action], queries: Queries, around: Surroundings) -> Mapping[str, str]:
+    """Saved queries (name to id) that an interrupted run made and the rows don't ask for any more.
+
+    What they do ask for is found when it is made.
+    """
+    sought: dict[str, str] = {}
+    for action in actions:
+        wanted = {query.name for query in action.desired.queries.values()} if action.desired else set[str]()
+        if action.recorded is not None:
+            made = action.recorded.unrecorded_queries
+            sought |= {name: source for name, source in made.items() if name not in wanted}
+    since = around.state.since or around.now()
+    while True:
+        listed_at = around.now()
+        found = queries.find(sought)
+        if len(found) == len(sought) or (listed_at - since).total_seconds() >= around.list_lag:
+            return found
+        time.sleep(min(0.5, around.list_lag / 5))
 
 
 def _first_write(actions: Sequence[Action], intents: Mapping[str, RecordedJob]) -> StateWrite:
@@ -111,7 +132,8 @@ def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
     # An adoption stays one until it has succeeded: until then the job carries no tag of ours.
     adopting = before.pending is not None and before.pending.kind == ActionKind.ADOPT
     kind = ActionKind.ADOPT if adopting else action.kind
-    pending = Pending(str(kind), {}, before.nonce or "", since, pauses=pauses)
+    queries = {**before.unrecorded_queries, **_queries_to_make(action, plan)}
+    pending = Pending(str(kind), {}, before.nonce or "", since, pauses=pauses, queries=queries)
     if action.desired is None or not action.desired.active or action.kind is ActionKind.DELETE:
         # Without an id there is but an interrupted create: what it left behind has to stay known.
         return before if before.job_id is None else replace(before, pending=pending)
@@ -129,7 +151,7 @@ def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
         unfinished = before.pending if before.pending and before.job_id is None else None
         nonce = unfinished.nonce if unfinished else around.new_nonce()
         names = (*(unfinished.names if unfinished else ()), action.desired.name)
-        made = Pending("create", wanted, nonce, since, names=tuple(dict.fromkeys(names)))
+        made = Pending("create", wanted, nonce, since, names=tuple(dict.fromkeys(names)), queries=queries)
         return replace(before, job_id=None, nonce=None, pending=made)
     # What an interrupted action was about to set is ours too, until a later one has succeeded.
     wanted = union(wanted, before.pending.settings, around.rules) if before.pending else wanted
@@ -137,6 +159,16 @@ def _intent(action: Action, plan: Plan, around: Surroundings) -> RecordedJob:
     if action.kind is ActionKind.MOVE:
         moved_from = before.module_name
     return replace(before, module_name=action.module, pending=replace(pending, settings=wanted, moved_from=moved_from))
+
+
+def _queries_to_make(action: Action, plan: Plan) -> dict[str, str]:
+    if action.desired is None:
+        return {}
+    kept = set[str]()
+    if action.recorded is not None:
+        known = action.recorded.queries
+        kept = {source for source, query in known.items() if query.query_id not in plan.lost_queries}
+    return {query.name: source for source, query in action.desired.queries.items() if source not in kept}
 
 
 def _carry_out(

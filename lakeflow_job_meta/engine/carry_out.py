@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import cast
 
 from lakeflow_job_meta.engine.diff import changes
 from lakeflow_job_meta.engine.identity import Identity, tagged
+from lakeflow_job_meta.engine.kept import NOT_KEPT_HINT, changes_fingerprint, not_kept
 from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.planner import Policy, left_alone
 from lakeflow_job_meta.engine.ports import Jobs, Queries
@@ -23,8 +25,8 @@ from lakeflow_job_meta.engine.targets import (
     paused_by_us,
     target_settings,
 )
-from lakeflow_job_meta.errors import NotFound, Unreachable, WorkspaceError
-from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, RecordedJob, RecordedQuery, Settings
+from lakeflow_job_meta.errors import NotFound, NotKept, Unreachable, WorkspaceError
+from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, Pending, RecordedJob, RecordedQuery, Settings
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 
 
@@ -40,7 +42,8 @@ class Applied:
 class CarryOut:
     """Carries out actions of one plan; used by several threads at once, each with a module of its own.
 
-    `reached` holds how far a module came, so that a failure half way forgets nothing that was made.
+    `unrecorded` are saved queries (name to id) that interrupted runs made and didn't record. `reached` holds how far a
+    module came, so that a failure half way forgets nothing that was made.
     """
 
     jobs: Jobs
@@ -51,6 +54,7 @@ class CarryOut:
     actor: str
     list_lag: float
     lease_since: datetime
+    unrecorded: Mapping[str, str]
     reached: dict[str, RecordedJob] = field(default_factory=dict[str, RecordedJob])
 
     def run(self, action: Action, intent: RecordedJob) -> RecordedJob | None:
@@ -59,19 +63,23 @@ class CarryOut:
         Raises:
             WorkspaceError: it failed; `reached` has what to record.
         """
-        desired = action.desired
+        desired, interrupted = action.desired, _interrupted(action)
+        row = self._with_unrecorded_queries(intent)
         if action.kind is ActionKind.DELETE:
-            return self._delete(intent)
+            return self._delete(row)
         if desired is None or not desired.active:
-            return self._pause(intent, interrupted=_interrupted(action))
-        row = self._with_queries(action.module, desired, intent)
-        if intent.job_id is None:
-            nonce = intent.pending.nonce if intent.pending else row.nonce
-            row = self._create(desired, replace(row, nonce=nonce), interrupted=_interrupted(action))
+            done = self._pause(row, interrupted=interrupted)
         else:
-            job = self.jobs.get(intent.job_id)
-            row = self._reset(desired, row, job)
-        return self._without_stale_queries(desired, row)
+            row = self._with_queries(desired, row)
+            if row.job_id is None:
+                nonce = intent.pending.nonce if intent.pending else row.nonce
+                row = self._create(desired, replace(row, nonce=nonce), interrupted=interrupted)
+            else:
+                row = self._reset(desired, row, self.jobs.get(row.job_id))
+                if _mends(action):
+                    self._check_kept(desired, intent, row)
+            done = self._without_stale_queries(desired, row)
+        return done and replace(done, applied_at=self.now(), applied_by=self.actor)
 
     def _create(self, desired: DesiredJob, row: RecordedJob, *, interrupted: bool) -> RecordedJob:
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
@@ -127,9 +135,24 @@ class CarryOut:
             self.jobs.reset(job.job_id, target)
         return self._recorded(desired, row, wanted)
 
+    def _check_kept(self, desired: DesiredJob, intent: RecordedJob, row: RecordedJob) -> None:
+        """After drift was put right: what the workspace changed back by itself, it would change back for ever.
+
+        Raises:
+            NotKept: and the state then has what was in vain.
+        """
+        job = self.jobs.get(cast("int", row.job_id))
+        alone = left_alone(desired, Policy(drift=self.plan.drift))
+        target = target_settings(row.settings, row, job.settings, self.rules, alone)
+        if left := changes(job.settings, target, self.rules):
+            pending = replace(cast("Pending", intent.pending), not_kept=changes_fingerprint(left))
+            self._reached(replace(row, pending=pending))
+            raise NotKept(not_kept(left), hint=NOT_KEPT_HINT)
+
     def _pause(self, row: RecordedJob, *, interrupted: bool) -> RecordedJob | None:
         found = self._with_unrecorded(row)
         if found is None or found.job_id is None:
+            self._delete_queries(row)
             return None
         row = found
         job = self.jobs.get(found.job_id)
@@ -141,7 +164,7 @@ class CarryOut:
         if fired_by(job.settings) and not is_paused(job.settings):
             self.jobs.reset(job.job_id, with_pause(job.settings, PAUSED))
             status = PAUSED_BY_US
-        return self._stamped(replace(row, status=status, pending=None, last_error=None))
+        return replace(row, status=status, pending=None, last_error=None)
 
     def _with_unrecorded(self, row: RecordedJob) -> RecordedJob | None:
         """The row with the job that an interrupted create may have made; None where there is no job at all."""
@@ -164,10 +187,22 @@ class CarryOut:
                 raise WorkspaceError(refusal, hint="give the tag back, or `ljm forget` the module")
             if job is not None:
                 self.jobs.delete(row.job_id)
+        self._delete_queries(row)
+
+    def _delete_queries(self, row: RecordedJob) -> None:
         for query in row.queries.values():
             self.queries.delete(query.query_id)
 
-    def _with_queries(self, module: str, desired: DesiredJob, row: RecordedJob) -> RecordedJob:
+    def _with_unrecorded_queries(self, row: RecordedJob) -> RecordedJob:
+        """The row with the saved queries that an interrupted run made: the job may refer to them already."""
+        made = {
+            source: RecordedQuery(self.unrecorded[name], "")
+            for name, source in row.unrecorded_queries.items()
+            if name in self.unrecorded and source not in row.queries
+        }
+        return replace(row, queries={**row.queries, **made})
+
+    def _with_queries(self, desired: DesiredJob, row: RecordedJob) -> RecordedJob:
         """Make or update the saved queries that the job's tasks refer to, before the job does."""
         for source, query in desired.queries.items():
             known = row.queries.get(source)
@@ -183,39 +218,48 @@ class CarryOut:
                     query_id = None
             if query_id is None:
                 query_id = self.queries.create(query)
-            row = replace(row, queries={**row.queries, source: RecordedQuery(query_id, query.fingerprint)})
-            self.reached[module] = row
+            recorded = RecordedQuery(query_id, query.fingerprint)
+            row = self._reached(replace(row, queries={**row.queries, source: recorded}))
         return row
 
     def _without_stale_queries(self, desired: DesiredJob, row: RecordedJob) -> RecordedJob:
         """Delete the saved queries of tasks that are gone, after the job stopped referring to them."""
         for source in row.queries.keys() - desired.queries.keys():
-            self.reached[row.module_name] = row
             self.queries.delete(row.queries[source].query_id)
-            row = replace(row, queries={name: query for name, query in row.queries.items() if name != source})
+            left = {name: query for name, query in row.queries.items() if name != source}
+            row = self._reached(replace(row, queries=left))
         return row
 
     def _recorded(self, desired: DesiredJob, row: RecordedJob, settings: Settings) -> RecordedJob:
-        row = replace(
-            row,
-            status=ACTIVE,
-            job_name=desired.name,
-            settings=settings,
-            pending=None,
-            fingerprint=desired.fingerprint,
-            control_version=self.plan.basis.control_version,
-            last_error=None,
+        return self._reached(
+            replace(
+                row,
+                status=ACTIVE,
+                job_name=desired.name,
+                settings=settings,
+                pending=None,
+                fingerprint=desired.fingerprint,
+                control_version=self.plan.basis.control_version,
+                last_error=None,
+            )
         )
-        self.reached[row.module_name] = row
-        return self._stamped(row)
 
-    def _stamped(self, row: RecordedJob) -> RecordedJob:
-        return replace(row, applied_at=self.now(), applied_by=self.actor)
+    def _reached(self, row: RecordedJob) -> RecordedJob:
+        self.reached[row.module_name] = row
+        return row
 
 
 def _names(desired: DesiredJob, row: RecordedJob) -> set[str]:
     """What the job may be called: as the rows say now, or as they said when an interrupted create was sent."""
     return {desired.name, *(row.pending.names if row.pending else ())}
+
+
+def _mends(action: Action) -> bool:
+    """Whether the action does nothing but put drift right."""
+    recorded, desired = action.recorded, action.desired
+    if action.kind is not ActionKind.UPDATE or recorded is None or desired is None:
+        return False
+    return recorded.pending is None and recorded.fingerprint == desired.fingerprint
 
 
 def _interrupted(action: Action) -> bool:

@@ -80,6 +80,9 @@ class FencedQueries:
     def existing(self) -> Mapping[str, tuple[str, str]]:
         return self.queries.existing()
 
+    def find(self, queries: Mapping[str, str]) -> Mapping[str, str]:
+        return self.queries.find(queries)
+
     def create(self, query: SavedQuery) -> str:
         self.check()
         return self.queries.create(query)

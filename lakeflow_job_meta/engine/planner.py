@@ -9,6 +9,7 @@ from typing import Any, cast
 from lakeflow_job_meta.engine.diff import changes, merge
 from lakeflow_job_meta.engine.drift import IGNORE, REPORT, Pattern, parse_pattern
 from lakeflow_job_meta.engine.identity import TAG, Identity, module_hash
+from lakeflow_job_meta.engine.kept import NOT_KEPT_HINT, not_kept, tried_in_vain
 from lakeflow_job_meta.engine.observe import Observation
 from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.rules import Rules
@@ -160,9 +161,12 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
     wanted = desired_settings(desired, recorded, identity)
     resumes = recorded.status in (PAUSED_BY_US, INACTIVE)
     job_id = cast("int", recorded.job_id)
+    asks_the_same = desired.fingerprint == recorded.fingerprint
     if world.observation is None:
         if not rows_changed and not resumes:
             return action
+        if asks_the_same and tried_in_vain(recorded, None):
+            return replace(action, reason=f"stopped: {recorded.last_error}; {NOT_KEPT_HINT}", failed=True)
         before: Settings = recorded.settings
     elif job_id in world.observation.absent:
         # A job of ours with another nonce was made after this row: the state is older than the workspace. One with the
@@ -189,7 +193,10 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
         before = world.observation.jobs[job_id].settings
     seen = world.observation or Observation()
     target = target_settings(wanted, recorded, before, world.rules, left_alone(desired, world.policy))
-    found = _shown(changes(before, target, world.rules)) + _query_changes(desired, recorded, seen)
+    changed = changes(before, target, world.rules)
+    if asks_the_same and world.observation is not None and tried_in_vain(recorded, changed):
+        return replace(action, reason=f"stopped: {not_kept(changed)}; {NOT_KEPT_HINT}", failed=True)
+    found = _shown(changed) + _query_changes(desired, recorded, seen)
     action = replace(action, reported=_reported(wanted, desired, recorded, before, world, target))
     if resumes:
         return replace(action, kind=ActionKind.RESUME, reason="active again", changes=found)

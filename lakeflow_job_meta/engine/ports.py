@@ -51,6 +51,10 @@ class Queries(Protocol):
         """All saved queries that aren't in the trash: id to text and warehouse id."""
         ...
 
+    def find(self, queries: Mapping[str, str]) -> Mapping[str, str]:
+        """Those of these queries (name to source_id) that are in our folder: name to id."""
+        ...
+
     def create(self, query: SavedQuery) -> str:
         """Make a saved query, or take the one that already stands at its path; returns the id."""
         ...

@@ -13,6 +13,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from typing import Any, cast
 
 from starlette.datastructures import Headers, QueryParams
@@ -119,7 +120,9 @@ class Application:
             return route.handler(call)
         struck = [rule for rule in self._rules if rule.hit(call.method, call.path)]
         for rule in struck:
-            if rule.when == "before" and (answer := await _suffer(rule)) is not None:
+            if rule.action == "strip":
+                call = replace(call, body=rule.stripped(call.body))
+            elif rule.when == "before" and (answer := await _suffer(rule)) is not None:
                 return answer
         answer: Answer | None = None
         refusal: Refusal | None = None
@@ -128,7 +131,7 @@ class Application:
         except Refusal as refused:
             refusal = refused  # a fault after the effect strikes a refused call too
         for rule in struck:
-            if rule.when == "after" and (changed := await _suffer(rule)) is not None:
+            if rule.when == "after" and rule.action != "strip" and (changed := await _suffer(rule)) is not None:
                 return changed
         if answer is None:
             raise refusal or RuntimeError("a handler gave no answer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,12 +10,12 @@ from typing import Any, cast
 
 from lakeflow_job_meta.local.call import Answer, Refusal, invalid
 
-ACTIONS = ("status", "drop", "delay", "garbage", "kill")
+ACTIONS = ("status", "drop", "delay", "garbage", "kill", "strip")
 WHEN = ("before", "after")
 TEXT, NUMBER, ANY_NUMBER = (str,), (int,), (int, float)
 KEYS: Mapping[str, tuple[type, ...]] = {
     "method": TEXT, "path": TEXT, "nth": NUMBER, "every": NUMBER, "when": TEXT, "action": TEXT, "status": NUMBER,
-    "error_code": TEXT, "message": TEXT, "headers": (dict,), "seconds": ANY_NUMBER, "pid": NUMBER,
+    "error_code": TEXT, "message": TEXT, "headers": (dict,), "seconds": ANY_NUMBER, "pid": NUMBER, "field": TEXT,
 }  # fmt: skip
 
 
@@ -24,7 +25,8 @@ class Rule:
 
     `when` is before or after the call's effect. `action`: `status` answers with status, error_code, message and
     headers; `drop` cuts the connection; `delay` waits `seconds`; `garbage` answers 200 with a body that isn't JSON;
-    `kill` sends SIGKILL to `pid` and then cuts the connection.
+    `kill` sends SIGKILL to `pid` and then cuts the connection; `strip` takes `field` out of a job's settings before the
+    call has its effect.
     """
 
     method: str = ""
@@ -39,6 +41,7 @@ class Rule:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     seconds: float = 0.0
     pid: int = 0
+    field: str = ""
     seen: int = 0
     hits: int = 0
 
@@ -60,6 +63,13 @@ class Rule:
         if self.action == "garbage":
             return Answer(b"<html>injected garbage", content_type="text/html")
         raise Refusal(self.status, self.error_code, self.message, self.headers)
+
+    def stripped(self, body: bytes) -> bytes:
+        """The body of a call that makes or changes a job, without the field."""
+        whole = json.loads(body)
+        whole.pop(self.field, None)
+        whole.get("new_settings", {}).pop(self.field, None)
+        return json.dumps(whole).encode()
 
     def shown(self) -> dict[str, Any]:
         """The rule and its counts as JSON-ready data."""

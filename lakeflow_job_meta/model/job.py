@@ -95,7 +95,8 @@ class Pending:
 
     `since` is when it was begun (ISO 8601), `moved_from` the module that the job belonged to before a move, `pauses`
     tells that it found the job firing and set out to pause it. `names` are all that the job of an unrecorded create may
-    be called.
+    be called; `queries` are saved queries that may have been made without being recorded, name to source_id.
+    `not_kept` is the fingerprint of what an update put right in vain: sent again, it would be in vain again.
     """
 
     kind: str
@@ -105,6 +106,8 @@ class Pending:
     moved_from: str = ""
     pauses: bool = False
     names: tuple[str, ...] = ()
+    queries: Mapping[str, str] = field(default_factory=dict[str, str])
+    not_kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,11 @@ class RecordedJob:
     applied_by: str | None = None
     last_error: str | None = None
     created_timestamp: Any = None
+
+    @property
+    def unrecorded_queries(self) -> Mapping[str, str]:
+        """Saved queries that an action under way may have made, name to source_id."""
+        return self.pending.queries if self.pending is not None else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lakeflow_job_meta.errors import NotFound, WorkspaceError
@@ -31,6 +31,14 @@ class ApiQueries:
             for query in self._list()
         }
 
+    def find(self, queries: Mapping[str, str]) -> dict[str, str]:
+        """Those of these queries (name to source_id) that are in our folder: name to id."""
+        if not queries:
+            return {}
+        names = {display_name(name, source): name for name, source in queries.items()}
+        own = (query for query in self._own() if query["display_name"] in names)
+        return {names[query["display_name"]]: str(query["id"]) for query in own}
+
     def create(self, query: SavedQuery) -> str:
         """Make it, or take over the one at its path: a crash may have come between making and recording it."""
         body = {"query": {**_body(query), "parent_path": self._folder}, "auto_resolve_display_name": False}
@@ -39,11 +47,10 @@ class ApiQueries:
         except WorkspaceError as error:
             if error.error_code not in EXISTS:
                 raise
-        name = display_name(query)
-        for found in self._list():
-            if found.get("display_name") == name and _same_path(str(found.get("parent_path", "")), self._folder):
-                self.update(str(found["id"]), query)
-                return str(found["id"])
+        if query_id := self.find({query.name: query.source_id}).get(query.name):
+            self.update(query_id, query)
+            return query_id
+        name = display_name(query.name, query.source_id)
         raise WorkspaceError(
             f"something that is no saved query stands at {self._folder}/{name}", hint="move it away, then apply again"
         )
@@ -82,6 +89,9 @@ class ApiQueries:
         except NotFound:
             return
 
+    def _own(self) -> Iterator[dict[str, Any]]:
+        return (found for found in self._list() if _same_path(str(found.get("parent_path", "")), self._folder))
+
     def _list(self) -> Iterator[dict[str, Any]]:
         query: dict[str, Any] = {"page_size": 100}
         while True:
@@ -92,21 +102,21 @@ class ApiQueries:
             query = {**query, "page_token": page["next_page_token"]}
 
 
-def display_name(query: SavedQuery) -> str:
+def display_name(query: str, source_id: str) -> str:
     """The query's name as a file of the workspace: no slashes; where one was replaced, a hash keeps names apart.
 
-    >>> display_name(SavedQuery("totals", "sales.totals", "SELECT 1", "w"))
+    >>> display_name("sales.totals", "totals")
     'sales.totals'
     """
-    name = re.sub(r"[/\\\\:]", "_", query.name)
-    ambiguous = name != query.name or query.name.count(".") > 1
-    digest = hashlib.sha256(f"{query.name}/{query.source_id}".encode()).hexdigest()[:8]
+    name = re.sub(r"[/\\\\:]", "_", query)
+    ambiguous = name != query or query.count(".") > 1
+    digest = hashlib.sha256(f"{query}/{source_id}".encode()).hexdigest()[:8]
     return f"{name}~{digest}" if ambiguous else name
 
 
 def _body(query: SavedQuery) -> dict[str, Any]:
     return {
-        "display_name": display_name(query),
+        "display_name": display_name(query.name, query.source_id),
         "query_text": query.text,
         "warehouse_id": query.warehouse_id,
         "description": f"Kept by lakeflow_job_meta for source {query.source_id}; edits here are overwritten.",

@@ -326,10 +326,10 @@ def test_a_lock_timeout_that_is_no_time_is_refused(shell: Shell) -> None:
 
 def test_jobs_are_adopted_shown_and_exported(shell: Shell) -> None:
     made = make_job(shell, name="nightly load", tags={"team": "x"}, timeout_seconds=60)
-    make_job(shell, name="bundled", deployment={"kind": "BUNDLE", "metadata_file_path": "/m.json"})
+    bundled = make_job(shell, name="bundled", deployment={"kind": "BUNDLE", "metadata_file_path": "/m.json"})
     refused = shell("adopt", "--all", code=2)
     assert f"= nightly load: job {made}, 1 task\n" in refused.stdout
-    assert "bundled: skipped, job" in refused.stdout
+    assert f"bundled (job {bundled}): skipped, is kept by" in refused.stdout
     assert "bundle deployment (/m.json)" in refused.stdout
     assert sql(shell, f"SELECT count(*) AS n FROM {TABLE}") == [{"n": 0}]
     in_a_terminal(shell, "n\n", "adopt", "--all", code=1)
@@ -337,7 +337,7 @@ def test_jobs_are_adopted_shown_and_exported(shell: Shell) -> None:
     assert [(each["module"], each["job_id"], each["done"]) for each in report["adopted"]] == [
         ("nightly load", made, True)
     ]
-    assert "bundle" in report["skipped"]["bundled"]
+    assert "bundle" in report["skipped"][f"bundled (job {bundled})"]
     assert report["exported"]["modules"] == 1
     assert "Plan: 1 unchanged." in shell("plan").stdout
     assert "rows unchanged" in shell("load", "adopted.yml").stdout

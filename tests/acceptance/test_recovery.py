@@ -239,3 +239,22 @@ def test_a_fixed_row_is_applied_at_once_by_the_monitor(project: Project) -> None
     cycle = monitor.check_and_update()
     assert [str(outcome.action.kind) for outcome in cycle.outcomes] == ["create"]
     assert cycle.failures == {}
+
+
+def test_a_saved_query_of_a_killed_run_goes_with_its_source(project: Project) -> None:
+    project.add("a")
+    project.add("q", config=QUERY)
+    interrupted(project, r"/sql/queries$")
+    project.sql(f"UPDATE {TABLE} SET is_active = false WHERE source_id = 'q'")
+    apply(project)
+    assert list(project.client.queries.list()) == []
+    assert settled(project)
+
+
+def test_a_saved_query_of_a_killed_run_goes_with_its_module_where_no_job_was_made(project: Project) -> None:
+    project.add("q", config=QUERY)
+    interrupted(project, r"/sql/queries$")
+    project.sql(f"UPDATE {TABLE} SET is_active = false")
+    apply(project)
+    assert (project.raw_jobs(), list(project.client.queries.list())) == ([], [])
+    assert settled(project)

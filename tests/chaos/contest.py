@@ -98,6 +98,7 @@ def _edits(chance: random.Random) -> str:
             f"UPDATE {TABLE}_modules SET job_config = "
             f'regexp_replace(job_config, \'"name": "[^"]*"\', \'"name": "Job {module} {number}"\') {where}'
         ),
+        lambda: f"UPDATE {TABLE} SET is_active = NOT is_active {where} AND source_id LIKE '%_q'",
         lambda: f"UPDATE {TABLE}_modules SET is_active = NOT is_active {where}",
     )
     return chance.choice(choices)()

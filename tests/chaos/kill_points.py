@@ -26,8 +26,6 @@ FIVE = module_names(NUMBERS)
 """Three of them have a saved query."""
 MOVED = tuple(module.replace("m", "n") for module in FIVE)
 OTHERS = ALL - set(FIVE)
-PLAIN = module_names((1, 2, 3, 5, 6))
-"""Five without saved queries."""
 BEFORE_RESULTS = Kill("commit", 2, "before")
 """All jobs are made, none is in the state: the commit after that of the intents."""
 
@@ -72,7 +70,6 @@ def _among(modules: Sequence[str]) -> str:
 
 
 THESE = _among(FIVE)
-THE_PLAIN = _among(PLAIN)
 
 
 def _move(modules: Sequence[str], old: str, new: str) -> tuple[str, ...]:
@@ -133,13 +130,17 @@ SCENARIOS = (
     ),
     Scenario(
         "first apply, deactivated before the rerun",
-        meanwhile=(f"UPDATE {TABLE}_modules SET is_active = false WHERE {THE_PLAIN}",),
-        active=ALL - set(PLAIN),
+        meanwhile=(f"UPDATE {TABLE}_modules SET is_active = false WHERE {THESE}",),
+        active=ALL - set(FIVE),
     ),
     Scenario(
         "first apply, rows deleted before the rerun",
-        meanwhile=(f"DELETE FROM {TABLE} WHERE {THE_PLAIN}", f"DELETE FROM {TABLE}_modules WHERE {THE_PLAIN}"),
-        active=ALL - set(PLAIN),
+        meanwhile=(f"DELETE FROM {TABLE} WHERE {THESE}", f"DELETE FROM {TABLE}_modules WHERE {THESE}"),
+        active=ALL - set(FIVE),
+    ),
+    Scenario(
+        "first apply, saved queries dropped before the rerun",
+        meanwhile=(f"UPDATE {TABLE} SET is_active = false WHERE {THESE} AND source_id LIKE '%_q'",),
     ),
     Scenario(
         "first apply, renamed before the rerun",

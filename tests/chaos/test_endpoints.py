@@ -50,6 +50,7 @@ class Endpoint:
 
 
 ENDPOINTS = (
+    Endpoint("GET", "/preview/scim/v2/Me$", FIRST),
     Endpoint("GET", "/jobs/list$", FIRST),
     Endpoint("POST", "/jobs/create$", FIRST),
     Endpoint("POST", "/sql/queries$", FIRST),
