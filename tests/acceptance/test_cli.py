@@ -3,51 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from lakeflow_job_meta.workspace.launcher import stop_local
-
-TABLE = "main.etl.control"
-
-
-class Shell:
-    """A project folder made by `ljm init`, and `ljm` run in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LAKEFLOW_", "DATABRICKS_"))
-        }
-
-    def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "lakeflow_job_meta", *arguments],
-            cwd=self.folder, input=stdin, capture_output=True, text=True, env=self.environment, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-        return done
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--output", "json", code=code).stdout)
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Shell]:
-    yield Shell(tmp_path)
-    stop_local(tmp_path / ".lakeflow")
-
-
-@pytest.fixture
-def shell(empty: Shell) -> Shell:
-    empty("init")
-    return empty
+from tests.acceptance.shell import (
+    TABLE,
+    Shell,
+)
 
 
 def test_a_new_project_works_at_once(shell: Shell) -> None:

@@ -1,9 +1,8 @@
-"""The command line where it takes jobs over, lets go of them, deletes them, or keeps a plan for later."""
+"""The command line where it takes jobs over, lets go of them or deletes them, and tells whose they are."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pty
 import shutil
@@ -13,258 +12,28 @@ import sys
 import termios
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from databricks.sdk import WorkspaceClient
 
-from lakeflow_job_meta import MetadataManager
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.control.tenure import Tenure
 from lakeflow_job_meta.model.table import Changes, TableName
 from lakeflow_job_meta.store.delta import DeltaStore
-from lakeflow_job_meta.workspace.launcher import ensure_local
-from tests.acceptance.test_cli import TABLE, Shell, empty, shell
-from tests.local_server import job
-
-__all__ = ("empty", "shell")
+from tests.acceptance.shell import (
+    TABLE,
+    Shell,
+    add,
+    client,
+    in_a_terminal,
+    jobs,
+    listed,
+    make_job,
+    sql,
+    touch,
+    update_job,
+)
 
 pytestmark = pytest.mark.slow
-
-NOTEBOOK = '{"task_type": "notebook", "notebook_path": "/etl/a"}'
-OTHER = '{"task_type": "notebook", "notebook_path": "/etl/b"}'
-
-
-def sql(shell: Shell, text: str) -> list[dict[str, Any]]:
-    return MetadataManager(TABLE, DeltaStore(shell.folder / ".lakeflow")).sql(text)
-
-
-def client(shell: Shell) -> WorkspaceClient:
-    at = ensure_local(shell.folder / ".lakeflow")
-    return WorkspaceClient(host=at.url, token=at.token, auth_type="pat", config_file=os.devnull)
-
-
-def make_job(shell: Shell, **settings: Any) -> int:
-    """What a person makes in the UI."""
-    return client(shell).api_client.do("POST", "/api/2.2/jobs/create", body=job(**settings))["job_id"]
-
-
-def update_job(shell: Shell, job_id: int, **settings: Any) -> None:
-    body = {"job_id": job_id, "new_settings": settings}
-    client(shell).api_client.do("POST", "/api/2.2/jobs/update", body=body)
-
-
-def add(shell: Shell, *modules: str) -> None:
-    rows = ", ".join(f"('a', '{module}', 'x', 1, '{{}}', '{{}}', '{NOTEBOOK}', true)" for module in modules)
-    sql(shell, f"INSERT INTO {TABLE} VALUES {rows}")
-
-
-def touch(shell: Shell, module: str) -> None:
-    sql(shell, f"UPDATE {TABLE} SET transformation_config = '{OTHER}' WHERE module_name = '{module}'")
-
-
-def listed(shell: Shell) -> list[dict[str, Any]]:
-    found = client(shell).api_client.do("GET", "/api/2.2/jobs/list", query={"limit": 100, "expand_tasks": "true"})
-    return found.get("jobs", [])
-
-
-def jobs(shell: Shell) -> dict[str, int]:
-    """Ids of all jobs by module or name."""
-    return {each["settings"]["name"].removeprefix("Metadata_Driven_ETL_"): each["job_id"] for each in listed(shell)}
-
-
-def in_a_terminal(shell: Shell, answers: str, *arguments: str, code: int = 0) -> str:
-    """Run a command with a terminal as its standard input, where these answers are typed; what it said on stderr."""
-    master, slave = pty.openpty()
-    try:
-        os.write(master, answers.encode())
-        done = subprocess.run(
-            [sys.executable, "-m", "lakeflow_job_meta", *arguments], stdin=slave, cwd=shell.folder,
-            capture_output=True, text=True, env=shell.environment, timeout=60, check=False,
-        )  # fmt: skip
-    finally:
-        os.close(master)
-        os.close(slave)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stderr
-
-
-# Saved plans
-
-
-def test_a_saved_plan_is_applied_as_it_is_and_only_once(shell: Shell) -> None:
-    add(shell, "one", "two")
-    assert "`ljm apply p.json` applies just that" in shell("plan", "--out", "p.json").stderr
-    assert (shell.folder / "p.json").stat().st_mode & 0o777 == 0o600
-    assert client(shell).config.token not in (shell.folder / "p.json").read_text()
-    assert "Applied 2 of 2 changes." in shell("apply", "p.json").stdout
-    assert "stale" in shell("apply", "p.json", code=3).stderr
-    assert sorted(jobs(shell)) == ["one", "two"]
-
-
-def test_a_saved_plan_is_refused_when_rows_moved_and_names_the_module(shell: Shell) -> None:
-    add(shell, "one", "two")
-    shell("plan", "--out", "p.json")
-    touch(shell, "two")
-    error = shell("apply", "p.json", code=3).stderr
-    assert "of module two\n" in error
-    assert jobs(shell) == {}
-    add(shell, "three")
-    assert "of module three, two\n" in shell("apply", "p.json", code=3).stderr
-
-
-def test_a_saved_plan_of_some_modules_is_not_held_up_by_others(shell: Shell) -> None:
-    add(shell, "one", "two")
-    shell("plan", "--select", "o*", "--out", "p.json")
-    touch(shell, "two")
-    assert "one: create done" in shell("apply", "p.json").stdout
-    assert list(jobs(shell)) == ["one"]
-
-
-def test_a_saved_plan_is_refused_when_jobs_or_the_recorded_state_moved(shell: Shell) -> None:
-    add(shell, "one")
-    shell("apply", "--yes")
-    touch(shell, "one")
-    shell("plan", "--out", "p.json")
-    update_job(shell, jobs(shell)["one"], name="renamed")
-    assert "of module one\n" in shell("apply", "p.json", code=3).stderr
-    shell("plan", "--out", "p.json")
-    sql(shell, f"UPDATE {TABLE}_jobs SET last_error = 'x' WHERE module_name = 'one'")
-    assert "of module one\n" in shell("apply", "p.json", code=3).stderr
-    shell("plan", "--out", "p.json")
-    shell("apply", "p.json")
-
-
-def test_a_saved_plan_remembers_what_was_asked_for(shell: Shell) -> None:
-    add(shell, "one", "two")
-    shell("apply", "--yes")
-    sql(shell, f"DELETE FROM {TABLE} WHERE module_name = 'one'")
-    shell("plan", "--prune", "--no-refresh", "--cluster-id", "c-1", "--out", "p.json")
-    saved = json.loads((shell.folder / "p.json").read_text())
-    assert (saved["prune"], saved["refresh"], saved["arguments"]["cluster_id"]) == (True, False, "c-1")
-    assert [each["action"] for each in saved["plan"]["actions"]] == ["delete", "update"]
-    report = shell.json("apply", "p.json")
-    assert {each["module"]: each["action"] for each in report["outcomes"]} == {"one": "delete", "two": "update"}
-    (left,) = listed(shell)
-    assert left["settings"]["tasks"][0]["existing_cluster_id"] == "c-1"
-
-
-def test_a_saved_plan_of_another_table_is_refused(shell: Shell) -> None:
-    add(shell, "one")
-    shell("plan", "--out", "p.json")
-    shutil.rmtree(shell.folder / ".lakeflow" / "tables")
-    sql(shell, "SELECT 1")
-    add(shell, "one")
-    assert "another table" in shell("apply", "p.json", code=3).stderr
-
-
-def test_a_file_that_is_no_plan_is_told(shell: Shell) -> None:
-    path = shell.folder / "p.json"
-    for text in ("", "[]", '{"format": "x"}', "[" * 100_000):
-        path.write_text(text)
-        assert "p.json isn't a saved plan" in shell("apply", "p.json", code=1).stderr
-    path.write_bytes(b"\xff\xfe")
-    assert "isn't a saved plan" in shell("apply", "p.json", code=1).stderr
-    assert "No such file" in shell("apply", "nothing.json", code=1).stderr
-    shell("plan", "--out", "p.json")
-    good = json.loads(path.read_text())
-    path.write_text(json.dumps({**good, "version": 99}))
-    assert "version 99 of the format, this program reads 1" in shell("apply", "p.json", code=1).stderr
-    path.write_text(json.dumps({**good, "select": "x", "modules": None}))
-    assert "damaged plan: modules, select" in shell("apply", "p.json", code=1).stderr
-    assert "can't be written" in shell("plan", "--out", "no/where.json", code=1).stderr
-
-
-def test_a_saved_plan_says_by_itself_what_to_do(shell: Shell) -> None:
-    shell("plan", "--out", "p.json")
-    for given in (["--select", "x"], ["--prune"], ["--no-refresh"], ["--cluster-id", "c"], ["-t", TABLE]):
-        assert "says by itself" in shell("apply", "p.json", *given, code=2).stderr
-
-
-# What is planned
-
-
-def test_modules_are_selected_by_name_glob_tag_and_source(shell: Shell) -> None:
-    shell("load", "metadata/modules")
-    add(shell, "one", "two")
-
-    def selected(*patterns: str) -> list[str]:
-        given = [each for pattern in patterns for each in ("--select", pattern)]
-        return [action["module"] for action in shell.json("plan", *given)["actions"]]
-
-    assert selected("one") == ["one"]
-    assert selected("o*", "tw?") == ["one", "two"]
-    assert selected("tag:team=data") == ["hello"]
-    assert selected("source:greet") == ["hello"]
-    assert "did you mean 'two'?" in shell("plan", "-s", "twoo", code=1).stderr
-
-
-def test_only_drift_is_shown_when_asked_for(shell: Shell) -> None:
-    shell("load", "metadata/modules")
-    add(shell, "one", "two", "three")
-    shell("apply", "--yes")
-    touch(shell, "two")
-    found = jobs(shell)
-    update_job(shell, found["one"], name="renamed")
-    client(shell).jobs.delete(found["three"])
-    assert [each["module"] for each in shell.json("plan")["actions"] if each["action"] != "skip"] == [
-        "one", "three", "two",
-    ]  # fmt: skip
-    drifted = shell.json("plan", "--drift-only", "--detailed-exitcode", code=2)
-    assert [(each["module"], each["action"]) for each in drifted["actions"]] == [
-        ("one", "update"),
-        ("three", "recreate"),
-    ]
-    shell("apply", "--yes")
-    shell("plan", "--drift-only", "--detailed-exitcode", code=0)
-    shell("plan", "--drift-only", "--no-refresh", code=2)
-    shell("plan", "--drift-only", "--out", "p.json", code=2)
-
-
-def test_reported_drift_is_drift(shell: Shell) -> None:
-    (shell.folder / "lakeflow.yml").write_text(f"control_table: {TABLE}\ndrift:\n  timeout_seconds: report\n")
-    add(shell, "one")
-    config = '{"timeout_seconds": 60}'
-    sql(shell, f"INSERT INTO {TABLE}_modules (module_name, job_config) VALUES ('one', '{config}')")
-    shell("apply", "--yes")
-    update_job(shell, jobs(shell)["one"], timeout_seconds=99)
-    done = shell("plan", "--drift-only", "--detailed-exitcode", code=2)
-    assert "? timeout_seconds: 99 → 60 (drift, only reported)" in done.stdout
-    assert "Applied 0 of 0" in shell("apply").stdout
-
-
-def test_pruning_deletes_the_jobs_of_modules_without_rows(shell: Shell) -> None:
-    add(shell, "one", "two")
-    shell("apply", "--yes")
-    sql(shell, f"DELETE FROM {TABLE} WHERE module_name = 'one'")
-    assert "~ one: pause" in shell("plan").stdout
-    assert "- one: delete" in shell("plan", "--prune").stdout
-    shell("apply", "--prune", "--yes")
-    assert list(jobs(shell)) == ["two"]
-
-
-def test_what_takes_much_away_wants_a_person(shell: Shell) -> None:
-    modules = [f"m{number}" for number in range(5)]
-    add(shell, *modules)
-    shell("apply", "--yes")
-    sql(shell, f"DELETE FROM {TABLE} WHERE module_name <> 'm0'")
-    done = shell("apply", "--prune", "--yes", code=2)
-    assert "4 jobs and tasks, 80 % of the modules" in done.stderr
-    assert "--allow-disruptive" in done.stderr
-    assert "- m1: delete" in done.stdout
-    said = in_a_terminal(shell, "n\n", "apply", "--prune", "--yes", code=1)
-    assert "4 jobs and tasks" in said
-    assert "nothing was done" in said
-    assert len(jobs(shell)) == 5
-    in_a_terminal(shell, "y\nn\n", "apply", "--prune", code=1)
-    assert len(jobs(shell)) == 5
-    in_a_terminal(shell, "y\ny\n", "apply", "--prune")
-    assert list(jobs(shell)) == ["m0"]
-    add(shell, *modules[1:])
-    shell("apply", "--yes")
-    sql(shell, f"DELETE FROM {TABLE} WHERE module_name <> 'm0'")
-    shell("apply", "--prune", "--yes", "--allow-disruptive")
-    assert list(jobs(shell)) == ["m0"]
 
 
 # The lease

@@ -14,7 +14,7 @@ from tests.chaos.kill_points import SCENARIOS, Course, Result, Scenario, flags, 
 from tests.local_server import running_server
 
 WORKERS = 3
-HEAD = f"{'scenario':66}{'kill points':>12}{'failures':>10}{'seconds':>9}"
+HEAD = f"{'scenario':72}{'kill points':>12}{'failures':>10}{'seconds':>9}"
 CONTESTS = (2, 4)
 
 
@@ -33,7 +33,7 @@ def main() -> int:
         results = [each for course in pool.map(kill_everywhere, *zip(*wanted, strict=True)) for each in course]
     bad = sum(bool(each.problems) for each in results)
     reached = sum(each.reached for each in results)
-    print(f"{'all':66}{reached:12}{bad:10}", flush=True)
+    print(f"{'all':72}{reached:12}{bad:10}", flush=True)
     tallies = [compete(appliers, given.seconds) for appliers in CONTESTS] if given.all else []
     return int(bad > 0 or any(tally.problems for tally in tallies))
 
@@ -48,7 +48,7 @@ def kill_everywhere(scenario: Scenario, lag: float) -> list[Result]:
     name = scenario.name + (f", lists lag {lag} s" if lag else "")
     bad = [result for result in results if result.problems]
     reached = sum(result.reached for result in results)
-    lines = [f"{name:66}{reached:12}{len(bad):10}{time.monotonic() - started:9.0f}"]
+    lines = [f"{name:72}{reached:12}{len(bad):10}{time.monotonic() - started:9.0f}"]
     lines += [f"    {described(result)}" for result in bad[:SHOWN]]
     print("\n".join(lines), flush=True)
     return results
@@ -62,7 +62,7 @@ def compete(appliers: int, seconds: float) -> Tally:
     ):
         tally = contest(Path(folder), site, appliers, seconds, seed=appliers)
     name = f"{appliers} appliers at once: {tally.applies} applies, {tally.edits} edits"
-    lines = [f"{name:66}{tally.kills:12}{len(tally.problems):10}{tally.seconds:9.0f}"]
+    lines = [f"{name:72}{tally.kills:12}{len(tally.problems):10}{tally.seconds:9.0f}"]
     print("\n".join([*lines, *(f"    {problem}" for problem in tally.problems[:SHOWN])]), flush=True)
     return tally
 

@@ -132,6 +132,20 @@ def test_another_modules_job_id_in_the_state_is_refused(project: Project) -> Non
     assert {"/etl/a1", "/etl2/b1", "/etl2/c1"} <= paths
 
 
+def test_somebody_elses_job_id_in_the_state_is_refused(project: Project) -> None:
+    filled(project)
+    theirs = {"name": "theirs", "tasks": project.raw_jobs()[0]["settings"]["tasks"]}
+    job_id = project.client.api_client.do("POST", "/api/2.2/jobs/create", body=theirs)["job_id"]
+    before, number = project.raw_job(job_id), len(project.raw_jobs())
+    project.sql(f"UPDATE {JOBS} SET job_id = {job_id} WHERE module_name = 'a'")
+    bump(project, 2)
+    with pytest.raises(ApplyError) as raised:
+        apply(project)
+    assert str(job_id) in raised.value.failures["a"]
+    assert project.raw_job(job_id) == before
+    assert len(project.raw_jobs()) == number
+
+
 @pytest.mark.parametrize("also_modules", [False, True])
 @pytest.mark.parametrize("prune", [False, True])
 def test_a_control_table_that_was_emptied_stops_the_run(project: Project, *, also_modules: bool, prune: bool) -> None:
