@@ -186,6 +186,7 @@ def send(errand: Errand) -> Report:
     process.join()
     if report is not None:
         return report
-    if process.exitcode != -signal.SIGKILL:
+    # 255 is what is told of a child whose fork server ended before it could tell of the child's end.
+    if process.exitcode not in (-signal.SIGKILL, 255):
         raise RuntimeError(f"the applier ended with {process.exitcode}: {errand}")
     return Report(killed=True)
