@@ -51,9 +51,13 @@ class UsageError(LakeflowJobMetaError):
 
 
 class ConflictError(LakeflowJobMetaError):
-    """Somebody else was faster: a stale plan, a lease held by another, a write that kept losing its race."""
+    """Somebody else was faster: a stale plan, a lease held by another, a write that kept losing its race.
+
+    `holder` says who, where it is the lease.
+    """
 
     exit_code = 3
+    holder: str = ""
 
 
 class LeaseLost(ConflictError):

@@ -5,28 +5,30 @@ Belongs here: which rows have to be read at all. Doesn't: what to do about them 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from lakeflow_job_meta.compile import COMPILER_VERSION, Compiled, CompileOptions, compile_modules
 from lakeflow_job_meta.control.actor import actor
+from lakeflow_job_meta.control.causes import Evidence, with_causes
 from lakeflow_job_meta.control.declared import Declared, read_declared
 from lakeflow_job_meta.control.identity import check_identity, check_owner, check_workspace
-from lakeflow_job_meta.control.mark import changed_since_mark, mark_of, same_rows
+from lakeflow_job_meta.control.mark import changed_since_mark, mark_of, same_rows, state_as_left
 from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.state import JobState
 from lakeflow_job_meta.control.tables import ControlTables, owner_of
 from lakeflow_job_meta.control.tenure import Tenure
-from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, counted, errors_in
+from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, counted, errors_in
 from lakeflow_job_meta.engine.observe import Observation, observe
-from lakeflow_job_meta.engine.planner import Policy, World, find_moves, plan_actions
+from lakeflow_job_meta.engine.planner import MONITOR_STAYS, Policy, World, find_moves, plan_actions
 from lakeflow_job_meta.engine.ports import Queries
 from lakeflow_job_meta.engine.rules import load_rules
 from lakeflow_job_meta.errors import ConflictError, InputError
+from lakeflow_job_meta.model.control import MONITOR_MODULE
 from lakeflow_job_meta.model.job import RecordedJob, fingerprint
-from lakeflow_job_meta.model.plan import Basis, Plan
-from lakeflow_job_meta.model.table import TableName
+from lakeflow_job_meta.model.plan import Action, Basis, Plan
+from lakeflow_job_meta.model.table import RowChange, TableName
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.store.base import Store
 from lakeflow_job_meta.workspace.connect import Workspace
@@ -35,7 +37,7 @@ from lakeflow_job_meta.workspace.connect import Workspace
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is to be planned; see JobOrchestrator.plan. `offline` looks at the workspace in no case: such a plan is for
-    showing, not for applying."""
+    showing, not for applying. `remove_monitor` says that the monitor's own job is to go."""
 
     modules: Collection[str] | None = None
     refresh: bool = True
@@ -43,15 +45,17 @@ class Request:
     destroy: bool = False
     changed_only: bool = False
     offline: bool = False
+    remove_monitor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What was read: all of it, or only what changed since the last complete reconcile."""
+    """What was read: all of it, or only what changed since the last complete reconcile; then `rows` are the changes."""
 
     declared: Declared
     compiled: Compiled
     recorded: dict[str, RecordedJob]
+    rows: tuple[Sequence[RowChange], Sequence[RowChange]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +80,24 @@ class Planning:
             names = compiled.jobs.keys() | compiled.frozen | recorded.keys()
             selected = select_modules(request.modules, names, compiled.jobs, known.declared.sources)
         frozen = {name: _findings_of(name, compiled) for name in compiled.frozen}
-        policy = Policy(request.prune, request.destroy, self.settings.drift)
+        policy = Policy(request.prune, request.destroy, request.remove_monitor, self.settings.drift)
         world = World(compiled.jobs, frozen, recorded, None, owner, load_rules(), policy, selected)
-        # A state without any row may be a lost one: no job is made before all of the workspace was swept for ours.
-        lost = changed is None and not recorded and any(job.active for job in compiled.jobs.values())
-        if request.refresh or (lost and not request.offline):
-            world = replace(world, observation=self._observe(world, sweep=lost))
-        actions = plan_actions(world)
+        # A state that others wrote may have lost rows: no job is made before all of the workspace was swept for ours.
+        wanted = compiled.jobs.keys() if selected is None else compiled.jobs.keys() & selected
+        makes = any(compiled.jobs[name].active for name in wanted - recorded.keys())
+        sweep = changed is None and makes and not state_as_left(self.store, self.tables, self.tenure())
+        if request.refresh or (sweep and not request.offline):
+            world = replace(world, observation=self._observe(world, sweep=sweep))
+        evidence = Evidence(self.store, self.tables, known.declared, recorded, self.tenure(), known.rows)
+        actions = with_causes(plan_actions(world), compiled.frozen, evidence)
         whole = selected is None and not any(action.failed for action in actions) and not request.destroy
+        stays = [self._warning(action) for action in actions if action.reason == MONITOR_STAYS]
         return Plan(
             actions,
             _basis(known.declared, self.tables.control.name, self.workspace.id, owner),
             self.workspace.label,
             self.store.label,
-            tuple(each for each in compiled.diagnostics if _concerns(each, selected)),
+            tuple(each for each in (*compiled.diagnostics, *stays) if _concerns(each, selected)),
             world.observation is not None,
             world.observation.lost_queries if world.observation else frozenset(),
             world.observation.edited_queries if world.observation else frozenset(),
@@ -155,6 +163,10 @@ class Planning:
         """Our saved queries. Copies of one control table may have the same name: the owner keeps them apart."""
         return self.workspace.queries(f"{self.tables.control.name}-{owner[:8]}")
 
+    def _warning(self, action: Action) -> Diagnostic:
+        where = RowLocation(str(self.tables.control.name), action.module)
+        return Diagnostic(action.reason, where, severity=Severity.WARNING)
+
     def _everything(self, request: Request, owner: str) -> _Known:
         declared = read_declared(self.store, self.tables)
         state = self.state("plan")
@@ -162,7 +174,8 @@ class Planning:
         check_owner(recorded.values(), owner, str(self.tables.control.name))
         if not recorded:
             check_workspace(self.workspace.id, state.workspaces())
-        if request.modules is None and not declared.sources and not request.destroy:
+        rows = [source for source in declared.sources if source.module_name != MONITOR_MODULE]
+        if request.modules is None and not rows and not request.destroy:
             _refuse_empty(recorded, self.tables.control.name)
         return _Known(declared, self.compile(declared), recorded)
 
@@ -184,7 +197,7 @@ class Planning:
                 return None
         if changed and not declared.sources:
             return None
-        return _Known(declared, compiled, state.read(changed))
+        return _Known(declared, compiled, state.read(changed), since.rows)
 
     def _arguments(self) -> str:
         """Changes whenever equal rows may lead to other jobs."""
@@ -225,8 +238,8 @@ def _concerns(found: Diagnostic, selected: frozenset[str] | None) -> bool:
 
 
 def _refuse_empty(recorded: dict[str, RecordedJob], table: TableName) -> None:
-    """An empty table never means: pause all."""
-    jobs = [row for row in recorded.values() if row.job_id is not None]
+    """A table that is empty, but for the monitor's own rows, never means: pause all."""
+    jobs = [row for row in recorded.values() if row.job_id is not None and row.module_name != MONITOR_MODULE]
     if jobs:
         raise InputError(
             f"{table} has no rows, but the state has {counted(len(jobs), 'job')}: refusing to pause all of them",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -9,12 +11,16 @@ import typer
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.apply import say_where
 from lakeflow_job_meta.cli.render import print_data, print_json
+from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.engine.lease import Lease
+
+FREE: dict[str, Any] = {"held": False, "holder": None, "since": None, "epoch": None, "ttl_seconds": None}
+"""A lease that nobody ever took."""
 
 app = typer.Typer(help="Who may write now.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("show", help="Show who holds the lease, since when.")
+@app.command("show", help="Show who holds the lease, since when, and which monitors there are.")
 def show(
     control_table: options.ControlTable = None,
     home: options.Home = None,
@@ -24,13 +30,17 @@ def show(
     settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
     from lakeflow_job_meta.orchestrator import JobOrchestrator
 
-    lease = JobOrchestrator(settings.control_table, settings=settings).lease()
+    orchestrator = JobOrchestrator(settings.control_table, settings=settings)
+    lease, monitors = orchestrator.lease(), orchestrator.monitors()
     if output is options.Output.JSON:
-        print_json(_data(lease))
-    elif lease is None or not lease.held:
+        print_json({**(_data(lease) or FREE), "monitors": monitors} if lease or monitors else None)
+        return 0
+    if lease is None or not lease.held:
         print_data("nobody holds the lease")
     else:
         print_data(f"{_text(lease)}; taken over if it gives no sign of life for {lease.ttl:g} s")
+    for monitor in monitors:
+        print_data(monitor_text(monitor))
     return 0
 
 
@@ -53,6 +63,15 @@ def release(
     else:
         print_data("nobody held the lease" if released is None else f"released; {_text(released)}")
     return 0
+
+
+def monitor_text(monitor: Mapping[str, Any]) -> str:
+    """One of JobOrchestrator.monitors as a line."""
+    seen = datetime.fromisoformat(monitor["beat_at"])
+    ago = max(round((datetime.now(UTC) - seen).total_seconds()), 0)
+    does = "died" if monitor["died"] else "works" if monitor["works"] else "stands by"
+    failing = f", {counted(monitor['failing'], 'module')} failing" if monitor["failing"] else ""
+    return f"monitor {monitor['holder']} {does}; started {monitor['since']}, last seen {ago} s ago{failing}"
 
 
 def _text(lease: Lease) -> str:

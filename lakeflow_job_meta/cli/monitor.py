@@ -22,6 +22,13 @@ def command(
     drift_interval: Annotated[
         float, typer.Option("--drift-interval", min=0, help="Seconds between two looks at the workspace.")
     ] = 600,
+    heartbeat: Annotated[
+        float, typer.Option("--heartbeat", min=0, help="Seconds between two signs of life in the state table; 0: none.")
+    ] = 60,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="HOST:PORT", help="Answer /healthz and /metrics here, on loopback only."),
+    ] = None,
     jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Update jobs, or only load files.")] = True,
     max_iterations: Annotated[
         int | None, typer.Option("--max-iterations", min=1, help="End after so many looks.")
@@ -49,6 +56,8 @@ def command(
         auto_update_jobs=jobs,
         drift_interval_seconds=drift_interval,
         settings=settings,
+        heartbeat_seconds=heartbeat,
+        listen=listen,
         on_cycle=_print_json if output is options.Output.JSON else _print_text,
     )
     orchestrator = monitor.orchestrator

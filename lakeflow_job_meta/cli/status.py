@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import WIDE, print_json
+from lakeflow_job_meta.cli.lease import monitor_text
+from lakeflow_job_meta.cli.render import WIDE, print_data, print_json
 
 NAME = "status"
 HELP = "Show each module's job: its state, when it was last applied, what waits, the last error."
@@ -33,11 +34,14 @@ def command(
     settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
     from lakeflow_job_meta.orchestrator import JobOrchestrator
 
-    rows = JobOrchestrator(settings.control_table, settings=settings).status(refresh=refresh)
+    orchestrator = JobOrchestrator(settings.control_table, settings=settings)
+    rows = orchestrator.status(refresh=refresh)
     if output is options.Output.JSON:
         print_json(rows)
         return 0
     _print([{**row, "drift": _drift(row["drift"])} for row in rows], drift=refresh)
+    for monitor in orchestrator.monitors():
+        print_data(monitor_text(monitor))
     return 0
 
 

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
+from lakeflow_job_meta.control.heartbeat import MONITOR
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.control.tenure import LEASE, Tenure
 from lakeflow_job_meta.engine.ports import StateWrite
 from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
 from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
-from lakeflow_job_meta.model.plan import Outcome
+from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome
 from lakeflow_job_meta.model.table import Changes, Row, Snapshot
 from lakeflow_job_meta.store.base import Store
 
@@ -62,10 +63,12 @@ class JobState:
     def workspaces(self) -> frozenset[str]:
         """The ids of all workspaces that the state has jobs in, and of those that it was told to have."""
         try:
-            snapshot = self.store.read(self.tables.jobs.name, columns=["workspace_id"])
+            snapshot = self.store.read(self.tables.jobs.name, columns=["workspace_id", "module_name"])
         except TableNotFound:
             return frozenset()
-        return frozenset(str(row["workspace_id"]).removeprefix(f"{LEASE}:") for row in snapshot.rows)
+        # A monitor that looks at the wrong workspace must not make it a right one by its sign of life.
+        rows = [row for row in snapshot.rows if row["module_name"] != MONITOR]
+        return frozenset(str(row["workspace_id"]).removeprefix(f"{LEASE}:") for row in rows)
 
     def acknowledge(self) -> None:
         """Note that this workspace is meant to have jobs, though it has none yet."""
@@ -80,6 +83,7 @@ class JobState:
         """
         self.begin(StateWrite(dict.fromkeys(modules), modules))
         self.write(StateWrite({}, {}), last=True)
+        self.log([Outcome(_forgetting(row), True, row.job_id) for row in modules.values()])
 
     def begin(self, write: StateWrite) -> None:
         """Take the lease and write rows in one commit, unless one of them isn't any more what was expected.
@@ -142,13 +146,17 @@ class JobState:
                     "outcome": "done" if outcome.done else "failed",
                     "message": outcome.error or outcome.action.reason,
                     "before_fingerprint": outcome.action.recorded.fingerprint if outcome.action.recorded else None,
-                    "after_fingerprint": outcome.action.desired.fingerprint if outcome.action.desired else None,
+                    "after_fingerprint": outcome.fingerprint,
                     "control_version": self.control_version,
                     "duration_ms": outcome.duration_ms,
                 }
                 for outcome in outcomes
             ],
         )
+
+
+def _forgetting(row: RecordedJob) -> Action:
+    return Action(ActionKind.FORGET, row.module_name, "let go of, the job stays", recorded=row)
 
 
 def _by_module(snapshot: Snapshot, workspace_id: str, only: Container[str] | None = None) -> dict[str, RecordedJob]:
@@ -185,6 +193,7 @@ def _from_row(row: Row) -> RecordedJob:
         queries={source: RecordedQuery(**query) for source, query in queries.items()},
         fingerprint=row["fingerprint"],
         control_version=row["control_version"],
+        modules_version=row.get("modules_version"),  # a table of schema version 1, read before it is migrated, has none
         applied_at=row["applied_at"],
         applied_by=row["applied_by"],
         last_error=row["last_error"],
@@ -224,6 +233,7 @@ def _to_row(job: RecordedJob, now: datetime) -> Row:
         "queries": canonical(queries) if queries else None,
         "fingerprint": job.fingerprint,
         "control_version": job.control_version,
+        "modules_version": job.modules_version,
         "applied_at": job.applied_at,
         "applied_by": job.applied_by,
         "last_error": job.last_error,

@@ -110,7 +110,7 @@ class Tenure:
                 taken: list[Lease] = taken,
                 silent: list[datetime] = silent,
             ) -> Changes:
-                before = self._read(snapshot)
+                before = self.read(snapshot)
                 blocked.clear()
                 if (
                     before is not None
@@ -134,10 +134,12 @@ class Tenure:
                 return
             if clock() >= deadline:
                 held = blocked[0]
-                raise ConflictError(
+                refused = ConflictError(
                     f"{held.holder} holds the lease since {held.since}",
                     hint="wait for it (--lock-timeout), or, if it hangs, `ljm lease release`",
                 )
+                refused.holder = held.holder
+                raise refused
             time.sleep(min(0.5, self.ttl / 10))
 
     def within(
@@ -151,7 +153,7 @@ class Tenure:
     ) -> None:
         """Write what `decide` wants about these modules, only while the lease is ours, checked in the same commit.
 
-        A mark that goes with the release gets the state's version of this commit.
+        Letting go notes the state's version of this commit, and the mark.
 
         Raises:
             LeaseLost: somebody took over; nothing was written.
@@ -160,7 +162,7 @@ class Tenure:
             self._stop_beating()
 
         def fenced(snapshot: Snapshot) -> Changes:
-            current = self._read(snapshot)
+            current = self.read(snapshot)
             if (
                 self._lease is None
                 or current is None
@@ -174,8 +176,7 @@ class Tenure:
                 by = f" by {current.holder}" if current else ""
                 raise LeaseLost(f"the lease was taken over{by}", hint="the other run goes on with the work")
             changes = decide(snapshot)
-            whole = {**mark, "state_version": snapshot.version + 1} if mark else None
-            lease = current.released(whole) if release else current.beaten()
+            lease = current.released(snapshot.version + 1, mark) if release else current.beaten()
             return Changes((*changes.upserts, self._row(lease, now)), changes.deletes)
 
         started = clock()
@@ -195,8 +196,7 @@ class Tenure:
 
     def current(self) -> Lease | None:
         """The lease as it is now."""
-        snapshot = self.store.read(self.tables.jobs.name, where={"workspace_id": [self.key]})
-        return self._read(snapshot)
+        return self.read(self.store.read(self.tables.jobs.name, where={"workspace_id": [self.key]}))
 
     def abandon(self) -> None:
         """Stop giving signs of life; the lease is left as it is."""
@@ -207,7 +207,7 @@ class Tenure:
         broken: list[Lease] = []
 
         def decide(snapshot: Snapshot) -> Changes:
-            lease = self._read(snapshot)
+            lease = self.read(snapshot)
             broken[:] = [lease] if lease and lease.held else []
             # A higher epoch fences off the holder, should it still live.
             return Changes((self._row(next_lease(lease, self.holder, self.ttl, "").released(), now),) if broken else ())
@@ -215,13 +215,18 @@ class Tenure:
         self.store.transact(self.tables.jobs, decide, where={"module_name": [LEASE]})
         return broken[0] if broken else None
 
-    def _read(self, snapshot: Snapshot) -> Lease | None:
-        rows = [row for row in snapshot.rows if row["workspace_id"] == self.key]
+    def read(self, snapshot: Snapshot) -> Lease | None:
+        """The lease in these rows."""
+        rows = self._rows(snapshot)
         return Lease.read(json.loads(rows[0]["settings"])) if rows else None
+
+    def _rows(self, snapshot: Snapshot) -> list[Row]:
+        # Monitors give their signs of life in the same partition.
+        return [row for row in snapshot.rows if (row["workspace_id"], row["module_name"]) == (self.key, LEASE)]
 
     def _seen(self, snapshot: Snapshot) -> datetime:
         """When the lease's row was last written."""
-        return next(row["updated_timestamp"] for row in snapshot.rows if row["workspace_id"] == self.key)
+        return self._rows(snapshot)[0]["updated_timestamp"]
 
     def _row(self, lease: Lease, now: datetime) -> Row:
         return {

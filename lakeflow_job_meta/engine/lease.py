@@ -20,7 +20,8 @@ MARGIN = 1 / 3
 class Lease:
     """The lease as the row holds it. `beat` counts heartbeats, `ttl` is in seconds, `since` is for people.
 
-    `mark` is what was reconciled completely when it was let go: while all of it is as it was, there is nothing to do.
+    `state_version` is the state's version when it was let go: a later one is somebody else's work. `mark` is what was
+    reconciled completely by then: while all of it is as it was, there is nothing to do.
     """
 
     holder: str
@@ -29,6 +30,7 @@ class Lease:
     ttl: float
     since: str
     held: bool = True
+    state_version: int = -1
     mark: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
@@ -49,9 +51,13 @@ class Lease:
         """One heartbeat later."""
         return replace(self, beat=self.beat + 1)
 
-    def released(self, mark: Mapping[str, Any] | None = None) -> Lease:
+    def released(self, state_version: int = -1, mark: Mapping[str, Any] | None = None) -> Lease:
         """Let go; the epoch stays, so that whoever comes next has a higher one."""
-        return replace(self, held=False, mark=mark or {})
+        return replace(self, held=False, state_version=state_version, mark=mark or {})
+
+    def as_left(self, state_version: int) -> bool:
+        """Whether nobody has written the state since it was let go."""
+        return not self.held and self.state_version == state_version
 
 
 def next_lease(before: Lease | None, holder: str, ttl: float, since: str) -> Lease:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_job_meta.errors import UsageError, WorkspaceError
 from lakeflow_job_meta.settings import LOCAL, Settings
-from lakeflow_job_meta.workspace.api import Api
+from lakeflow_job_meta.workspace.api import PATIENCE_SECONDS, Api
+from lakeflow_job_meta.workspace.calls import Calls, CountedClient
 from lakeflow_job_meta.workspace.jobs import ApiJobs
 from lakeflow_job_meta.workspace.launcher import LocalServer, ensure_local
 from lakeflow_job_meta.workspace.queries import ApiQueries
-from lakeflow_job_meta.workspace.throttle import NO_THROTTLE, Throttle
+from lakeflow_job_meta.workspace.throttle import NO_THROTTLE, RATES, Throttle
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
+    from databricks.sdk.core import Config
 
 DATABRICKS = "databricks"
 """Means: whatever the SDK finds by itself (environment, default profile, runtime)."""
@@ -37,13 +39,16 @@ class Workspace:
 
     `address` tells workspaces apart: LOCAL, or the host. It is empty where only the SDK can tell which host a profile
     means today. With an address the id is asked for once and then remembered in the home folder, so that a run that
-    finds nothing to do needs no request at all.
+    finds nothing to do needs no request at all. `calls` counts what was sent by `api`; `patience` is how many seconds
+    one call is tried again.
     """
 
     address: str
     home: Path
     make_client: Callable[[], WorkspaceClient]
     throttle: Throttle
+    calls: Calls = field(default_factory=Calls)
+    patience: float = PATIENCE_SECONDS
 
     @cached_property
     def client(self) -> WorkspaceClient:
@@ -60,7 +65,8 @@ class Workspace:
     @cached_property
     def api(self) -> Api:
         """The REST API in raw JSON."""
-        return Api(self.client.api_client, self.throttle)  # pyright: ignore[reportArgumentType] - untyped in the SDK
+        client = CountedClient(self.client.api_client, self.calls)  # pyright: ignore[reportArgumentType] - untyped in the SDK
+        return Api(client, self.throttle, self.patience)
 
     @cached_property
     def jobs(self) -> ApiJobs:
@@ -86,31 +92,52 @@ class Workspace:
         return found
 
 
-def connect(settings: Settings, client: WorkspaceClient | None = None) -> Workspace:
+def connect(
+    settings: Settings, client: WorkspaceClient | None = None, *, patience: float = PATIENCE_SECONDS
+) -> Workspace:
     """The workspace that the settings or the client name. No call is made yet."""
-    home = settings.home
+    home, throttle = settings.home, Throttle({**RATES, **settings.rates})
+    limits = {"retry_timeout_seconds": patience, "http_timeout_seconds": min(patience, CALL_SECONDS)}
     if client is not None:
-        return Workspace("", home, lambda: client, Throttle())
+        return Workspace("", home, lambda: client, throttle, patience=patience)
     if settings.workspace == LOCAL:
-        return Workspace(LOCAL, home, lambda: _local_client(ensure_local(home)), NO_THROTTLE)
+        # Nobody published rates for it: only those that somebody asked for.
+        asked = Throttle(settings.rates) if settings.rates else NO_THROTTLE
+        return Workspace(LOCAL, home, lambda: _local_client(ensure_local(home), limits), asked, patience=patience)
     if re.match(r"https?://", settings.workspace):
         host = settings.workspace.rstrip("/")
-        return Workspace(host, home, lambda: _client(host=host), Throttle())
+        return Workspace(host, home, lambda: _client(host=host, **limits), throttle, patience=patience)
     arguments = {} if settings.workspace == DATABRICKS else {"profile": settings.workspace}
-    return Workspace("", home, lambda: _client(**arguments), Throttle())
+    return Workspace("", home, lambda: _client(**arguments, **limits), throttle, patience=patience)
 
 
-def _local_client(server: LocalServer) -> WorkspaceClient:
+def login(settings: Settings, host: str = "") -> Config:
+    """The SDK's login to the workspace of the settings, or with the same profile to another host.
+
+    A token is the same for both; everything else is asked for by host.
+    """
+    if settings.workspace != LOCAL:
+        config = connect(settings).client.config
+        if not host or config.host == host or config.auth_type == "pat":
+            return config
+    is_profile = settings.workspace not in (LOCAL, DATABRICKS) and not re.match(r"https?://", settings.workspace)
+    arguments = {"profile": settings.workspace} if is_profile else {}
+    # A host with a certificate of its own refuses the SDK's first look at it, which matters little: no long wait then.
+    return _client(host=host, retry_timeout_seconds=5, **arguments).config
+
+
+def _local_client(server: LocalServer, limits: Mapping[str, float]) -> WorkspaceClient:
     # Everything is given, so that no DATABRICKS_* variable or profile of the user can point elsewhere.
-    return _client(host=server.url, token=server.token, auth_type="pat", config_file=os.devnull)
+    return _client(host=server.url, token=server.token, auth_type="pat", config_file=os.devnull, **limits)
 
 
 def _client(**arguments: Any) -> WorkspaceClient:
     from databricks.sdk import WorkspaceClient
     from databricks.sdk.core import Config
 
+    options: dict[str, Any] = {"retry_timeout_seconds": 60, "http_timeout_seconds": CALL_SECONDS, **arguments}
     try:
-        config = Config(retry_timeout_seconds=60, http_timeout_seconds=CALL_SECONDS, **arguments)
+        config = Config(**options)
         return WorkspaceClient(config=config)
     except ValueError as error:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ class TokenBucket:
     rate: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    _free_at: float = 0.0
+    _free_at: float = -math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self) -> None:
@@ -34,18 +35,29 @@ class TokenBucket:
             self.sleep(wait)
 
 
-@dataclass(slots=True)
 class Throttle:
-    """Buckets by the end of a call's path."""
+    """Buckets by the end of a call's path: `jobs/create` is that of `/api/2.2/jobs/create`, the longest end counts.
 
-    rates: Mapping[str, float] = field(default_factory=lambda: RATES)
-    _buckets: dict[str, TokenBucket] = field(default_factory=dict[str, TokenBucket])
+    Args:
+        rates: Calls a second by end of path; other calls aren't limited.
+        clock, sleep: In seconds.
+    """
+
+    def __init__(
+        self,
+        rates: Mapping[str, float] = RATES,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.rates = rates
+        longest_first = sorted(rates, key=len, reverse=True)
+        self._buckets = {f"/{end.strip('/')}": TokenBucket(rates[end], clock, sleep) for end in longest_first}
 
     def take(self, path: str) -> None:
         """Wait until a call of this path may be sent."""
-        for ending, rate in self.rates.items():
-            if path.endswith(ending):
-                self._buckets.setdefault(ending, TokenBucket(rate)).take()
+        for end, bucket in self._buckets.items():
+            if path.endswith(end):
+                bucket.take()
                 return
 
 

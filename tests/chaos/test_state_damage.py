@@ -83,6 +83,25 @@ def test_a_state_that_was_lost_is_found_again_by_tags(
     assert len(list(project.client.queries.list())) == 1
 
 
+@pytest.mark.parametrize("refresh", [True, False])
+def test_a_lost_row_of_a_job_that_is_renamed_too_leads_to_no_second_job(project: Project, *, refresh: bool) -> None:
+    before = filled(project)
+    project.sql(f"DELETE FROM {JOBS} WHERE module_name = 'b'")
+    project.job_config("b", name="another_name_b")
+    apply(project, refresh=refresh)
+    assert ids(project) == before
+    assert settled(project)
+
+
+def test_a_new_module_costs_no_sweep_while_the_state_is_as_it_was_left(project: Project) -> None:
+    filled(project)
+    project.add("d1", "d")
+    project.site.forget_requests()
+    apply(project, refresh=False)
+    listed = [path for method, path in project.site.requests() if path.endswith("/jobs/list")]
+    assert len(listed) == 1, "by its name, just before it is made"
+
+
 def test_a_state_from_the_middle_of_an_apply_waits_for_its_lease_and_goes_on(project: Project) -> None:
     before = filled(project)
     project.sql(f"RESTORE TABLE {JOBS} TO VERSION AS OF 1")
