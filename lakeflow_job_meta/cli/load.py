@@ -33,15 +33,15 @@ def command(
     ] = False,
     control_table: options.ControlTable = None,
     home: options.Home = None,
+    workspace: options.WorkspaceName = None,
     output: options.OutputFormat = options.Output.TEXT,
 ) -> int:
-    settings = options.settings_of(control_table=control_table, home=home)
-    from lakeflow_job_meta.ingest.volume import volume_folder
+    settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
     from lakeflow_job_meta.metadata_manager import MetadataManager
 
     manager = MetadataManager(settings.control_table, settings=settings)
     say(f"store: {manager.store.label}, table: {settings.control_table}")
-    report = manager.load_yaml(volume_folder(path, settings.home), str(on_conflict), deactivate_missing)
+    report = manager.load_yaml(path, str(on_conflict), deactivate_missing)
     if output is options.Output.JSON:
         print_json(report.to_dict())
     else:

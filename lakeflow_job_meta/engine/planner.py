@@ -22,19 +22,24 @@ from lakeflow_job_meta.engine.targets import (
     tag_nonce,
     target_settings,
 )
+from lakeflow_job_meta.model.control import MONITOR_MODULE
 from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, Pending, RecordedJob, Settings, mapping
 from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange
 
 AFTER_APPLY = "(known after apply)"
 
+MONITOR_STAYS = "the monitor's own job stays as it is: only `ljm deploy --remove` takes it away"
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the caller wants beyond the rows: `prune` deletes the jobs of modules that have no rows left, `destroy`
-    those of all modules; `drift` maps paths of fields to enforce, report or ignore."""
+    those of all modules; only `remove_monitor` lets go of the monitor's own. `drift` maps paths of fields to enforce,
+    report or ignore."""
 
     prune: bool = False
     destroy: bool = False
+    remove_monitor: bool = False
     drift: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def patterns(self, *kinds: str) -> tuple[Pattern, ...]:
@@ -103,6 +108,8 @@ def plan_module(module: str, world: World, *, moved_from: str = "") -> Action:
     )
     if module in world.frozen:
         return replace(action, reason=f"frozen, stays as it is: {world.frozen[module]}", failed=True)
+    if _is_monitor_to_stay(action, world.policy):
+        return replace(action, reason=MONITOR_STAYS)
     if world.policy.destroy:
         return _plan_deletion(action, world, "destroy")
     if desired is None or not desired.active:
@@ -112,6 +119,13 @@ def plan_module(module: str, world: World, *, moved_from: str = "") -> Action:
     if recorded is None or recorded.job_id is None:
         return _plan_new(action, desired, recorded, world)
     return _plan_existing(action, desired, recorded, world)
+
+
+def _is_monitor_to_stay(action: Action, policy: Policy) -> bool:
+    """Whether this is the monitor's own job, and something other than its rows' being active asks for its end."""
+    if action.module != MONITOR_MODULE or action.recorded is None or policy.remove_monitor:
+        return False
+    return policy.destroy or action.desired is None or not action.desired.active
 
 
 def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None, world: World) -> Action:

@@ -83,7 +83,7 @@ class Claims:
                 other = by_place.get(record.place)
                 if other is None and self.declarations.single:
                     if record.place not in others:
-                        others[record.place] = _read_other(record)
+                        others[record.place] = self._read_other(record)
                     other = others[record.place]
                 if other is not None and (is_bad(other) or key in {each.key for each in other.rows}):
                     found.setdefault(file.name, []).append(_dispute(row, other))
@@ -100,6 +100,13 @@ class Claims:
         root = self.declarations.root
         beside = self.declarations.single and root in (record.root, str(Path(record.place).parent))
         return beside and self.newest[record.key] is record
+
+    def _read_other(self, record: FileRecord) -> DeclaredFile | None:
+        path = self.declarations.found.other(record.place)
+        try:
+            return read_declared(path, record.path, record.place) if path is not None else None
+        except InputError:  # gone: its rows are free
+            return None
 
     def record_changes(
         self, rows: Mapping[RowKey, tuple[DeclaredFile, DeclaredRow]], merged: Merge, prints: Prints, now: datetime
@@ -141,13 +148,6 @@ class Claims:
 
 Prints = Callable[[RowKey], str]
 """The fingerprint of a declared row."""
-
-
-def _read_other(record: FileRecord) -> DeclaredFile | None:
-    try:
-        return read_declared(Path(record.place), record.path)
-    except InputError:  # gone: its rows are free
-        return None
 
 
 def _dispute(row: DeclaredRow, other: DeclaredFile) -> Diagnostic:

@@ -15,10 +15,11 @@ from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, cou
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.ingest import json_text
 from lakeflow_job_meta.ingest.declared import MODULE_COLUMNS, SOURCE_COLUMNS
-from lakeflow_job_meta.ingest.folder import SUFFIXES
+from lakeflow_job_meta.ingest.find import SUFFIXES
 from lakeflow_job_meta.ingest.merge import JSON_COLUMNS, key_of
 from lakeflow_job_meta.ingest.proposal import Tables
 from lakeflow_job_meta.ingest.yaml_text import mapping_lines
+from lakeflow_job_meta.model.control import MONITOR_MODULE
 from lakeflow_job_meta.model.table import Row
 from lakeflow_job_meta.store.base import Store
 
@@ -165,6 +166,8 @@ def _by_key(present: Tables, table: str) -> tuple[dict[RowKey, Row], list[Diagno
     warnings: list[Diagnostic] = []
     for snapshot, is_source in ((present.control, True), (present.modules, False)):
         for row in snapshot.rows:
+            if row.get("module_name") == MONITOR_MODULE:
+                continue  # how the monitor runs is no metadata: elsewhere, these rows would keep this table's jobs
             if not str(row.get("module_name") or "").strip() or (is_source and not str(row["source_id"] or "").strip()):
                 where = RowLocation(table, str(row.get("module_name") or ""))
                 warnings.append(Diagnostic("a row without a name: left out", where, severity=Severity.WARNING))

@@ -11,6 +11,7 @@ from lakeflow_job_meta.control.files import FileRecord, place_of
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, Severity, counted, errors_in
 from lakeflow_job_meta.errors import ConflictError, InputError, UsageError
+from lakeflow_job_meta.ingest.find import Found
 from lakeflow_job_meta.ingest.folder import Declarations, read_declarations
 from lakeflow_job_meta.ingest.merge import Merge, Policy, Wanted, merge
 from lakeflow_job_meta.ingest.proposal import Intent, Proposal, Tables, propose
@@ -24,7 +25,7 @@ ON_CONFLICT = ("overwrite", "keep", "fail")
 def load(
     store: Store,
     tables: ControlTables,
-    path: str | Path,
+    path: str | Path | Found,
     *,
     now: datetime,
     on_conflict: str = "overwrite",
@@ -38,7 +39,7 @@ def load(
     Args:
         store: where the tables are; they are made if they don't exist.
         tables: the control table and its siblings.
-        path: a file or a folder.
+        path: a file or a folder, or what was found there.
         now: the time that changed rows get, in UTC.
         on_conflict: `overwrite` the edited row and say so, `keep` it, or `fail` without writing anything.
         deactivate_missing: set rows inactive that this file or folder declared before and no longer does.
@@ -60,7 +61,7 @@ def load(
 def load_folder(
     store: Store,
     tables: ControlTables,
-    path: str | Path,
+    path: str | Path | Found,
     *,
     now: datetime,
     on_conflict: str = "overwrite",
@@ -90,7 +91,7 @@ def load_folder(
 
 
 def validate(
-    path: str | Path, tables: ControlTables, *, now: datetime, store: Store | None = None
+    path: str | Path | Found, tables: ControlTables, *, now: datetime, store: Store | None = None
 ) -> tuple[Declarations, tuple[Diagnostic, ...]]:
     """Read and check files as a load would, without writing; against the table's rows if a store is given.
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lakeflow_job_meta.local import identity, jobs, permissions, queries, secrets, volumes, warehouses, workspace_files
+from lakeflow_job_meta.local import (
+    folder_permissions,
+    identity,
+    jobs,
+    permissions,
+    queries,
+    secrets,
+    volumes,
+    warehouses,
+    workspace_files,
+)
 from lakeflow_job_meta.local.call import Refusal, Route
 
 ROUTES: tuple[Route, ...] = (
     *jobs.ROUTES,
     *permissions.ROUTES,
+    *folder_permissions.ROUTES,
     *queries.ROUTES,
     *warehouses.ROUTES,
     *workspace_files.ROUTES,

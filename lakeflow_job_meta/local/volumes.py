@@ -32,9 +32,11 @@ def put_file(call: Call) -> Answer:
 
 
 def get_file(call: Call) -> Answer:
-    """A file's bytes, or 304 if the caller has them already."""
+    """A file's bytes; 304 if the caller has them already, 412 if it wants only what hasn't changed since."""
     target = _existing_file(call)
     headers = _file_headers(target)
+    if _changed_since(call, headers):
+        raise Refusal(412, "PRECONDITION_FAILED", "The file has been modified since the given time.")
     if _unchanged(call, headers):
         return Answer(b"", 304, headers=headers)
     return Answer(target.read_bytes(), content_type=BINARY, headers=headers)
@@ -136,6 +138,12 @@ def _unchanged(call: Call, headers: dict[str, str]) -> bool:
     if (since := call.headers.get("if-modified-since")) is not None:
         with contextlib.suppress(ValueError):
             return _seconds(headers["Last-Modified"]) <= _seconds(since)
+    return False
+
+
+def _changed_since(call: Call, headers: dict[str, str]) -> bool:
+    with contextlib.suppress(KeyError, ValueError):
+        return _seconds(headers["Last-Modified"]) > _seconds(call.headers["if-unmodified-since"])
     return False
 
 

@@ -9,6 +9,10 @@ from typing import Any
 
 from lakeflow_job_meta.model.table import Row
 
+MONITOR_MODULE = "lakeflow_monitor"
+"""The module whose job runs the monitor itself; `ljm deploy` writes its rows. No plan takes its job away, whatever its
+rows say: who would put it right again?"""
+
 SOURCE_CONFIGS = ("source_config", "target_config", "transformation_config")
 """The source columns that hold JSON."""
 

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any, cast
 
 from lakeflow_job_meta.diagnostics import Path, nearest
+from lakeflow_job_meta.model.masking import is_secret
 
 SCALARS: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 WORDS = {
@@ -138,6 +139,8 @@ def _check_map(value: object, inner: str, path: Path, problems: list[Problem]) -
 
 
 def _mismatch(value: object, kind: str, path: Path) -> Problem:
+    if is_secret(".".join(str(each) for each in path)):
+        return Problem(path, f"expected {WORDS[kind]}, found {WORDS.get(type(value).__name__, type(value).__name__)}")
     hint = f"write it in quotes: '{_plain(value)}'" if kind == "str" and isinstance(value, (bool, int, float)) else ""
     return Problem(path, f"expected {WORDS[kind]}, found {_found(value)}", hint)
 

@@ -175,6 +175,9 @@ def test_an_unchanged_file_is_not_sent_again(site: Site, token: str) -> None:
     since = {"If-Modified-Since": first.headers["last-modified"]}
     assert site.call("GET", path, token=token, headers=since).status == 304
     assert site.call("GET", path, token=token, headers={"If-Modified-Since": formatdate(0)}).status == 200
+    unless_since = {"If-Unmodified-Since": first.headers["last-modified"]}
+    assert site.call("GET", path, token=token, headers=unless_since).status == 200
+    assert site.call("GET", path, token=token, headers={"If-Unmodified-Since": formatdate(0)}).status == 412
     site.call("PUT", path, b"22", token=token)
     assert site.call("GET", path, token=token, headers={"If-None-Match": first.headers["etag"]}).body == b"22"
 
