@@ -25,6 +25,11 @@ $(VENV)/.dev: $(VENV)/.test
 	@$(BIN)/python -m pip install -q -e '.[test,dev]'
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.base
+	@echo "Installing what draws the plot …"
+	@$(BIN)/python -m pip install -q -e '.[bench]'
+	@touch $@
+
 demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 	@$(BIN)/python examples/demo.py
 
@@ -40,8 +45,8 @@ check: $(VENV)/.dev  ## style, types, layers
 	@$(BIN)/lint-imports
 	@$(BIN)/basedpyright --pythonpath $(BIN)/python
 
-bench: $(VENV)/.base  ## measure: requests, CPU, memory, commits
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/.bench  ## measure: requests, CPU, memory, commits; about half an hour
+	@$(BIN)/python -m benchmarks --modules 10 100 1000 10000 --latency-ms 0 50 --repeat 3 --save
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .lakeflow build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,134 +1,62 @@
-"""`python -m benchmarks`: run all cases in order and print what each cost."""
+"""`python -m benchmarks`: run all cases in order, print what each cost and how that stands to the goals."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-import tempfile
-import time
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 from benchmarks.cases import CASES
-from lakeflow_job_meta.workspace.launcher import LocalServer, ensure_local, stop_local
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one process cost; `peak` in MB, times in seconds."""
-
-    wall: float
-    cpu: float
-    peak: float
-    requests: dict[str, int]
-    commits: dict[str, int]
+from benchmarks.measure import Cost, Ground, ground, least, measure, measure_ticks
+from benchmarks.report import PLOT, cost_cells, report, server, update_page
+from benchmarks.results import FILE, Results, Run, read_results, where_and_when
 
 
 def main() -> None:
-    """Print the table, and the same as JSON with --json."""
-    arguments = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    arguments.add_argument("--modules", type=int, default=1000, help="modules of 3 sources each")
-    arguments.add_argument("--json", action="store_true")
-    given = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        write_modules(home / "modules", given.modules)
-        server = ensure_local(home)
-        costs: dict[str, Cost] = {}
-        if not given.json:
-            print(f"{given.modules} modules × 3 tasks, embedded store and workspace")
-            print(HEAD)
-        try:
-            for name in CASES:
-                costs[name] = measure(name, home, server)
-                if not given.json:
-                    print(row_of(name, costs[name]), flush=True)
-        finally:
-            stop_local(home)
-    if given.json:
-        print(json.dumps({name: vars(cost) for name, cost in costs.items()}, indent=2))
+    """Measure, print, and with --save keep the results, the plot and the tables of docs/performance.md."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--modules", type=int, nargs="+", default=[1000], help="modules of 3 sources each")
+    parser.add_argument("--latency-ms", type=int, nargs="+", default=[0], help="what the server takes for an answer")
+    parser.add_argument("--repeat", type=int, default=1, help="run everything so often, and take the least")
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    parser.add_argument("--save", action="store_true", help="write results.json, and plot and tables in docs/")
+    given = parser.parse_args()
+    runs = [run for size in given.modules for ms in given.latency_ms for run in measured(size, ms, given.repeat)]
+    results = Results(where_and_when(), given.repeat, runs)
+    print(results.to_json() if given.output == "json" else report(results, results.sizes))
+    if given.save:
+        from benchmarks.plot import draw
+
+        FILE.write_text(results.to_json(), "utf-8")
+        saved = read_results()  # rounded, so that the page is what the file says
+        update_page(saved)
+        draw(saved, PLOT)
 
 
-MODULES_A_FILE = 1000
-HEAD = f"{'case':24}{'wall s':>8}{'CPU s':>8}{'MB':>6}{'requests':>10}{'commits':>9}  by call; by table"
+def measured(modules: int, latency_ms: int, repeat: int) -> list[Run]:
+    """The cases at one size on one server, each the least of its repeats."""
+    costs: dict[str, list[Cost]] = {}
+    for again in range(repeat):
+        tell(f"{modules:,} modules, {server(latency_ms)}, run {again + 1} of {repeat}")
+        with ground(modules, latency_ms) as place:
+            for name, cost in one_by_one(place):
+                title, requests, cpu, peak, wall, *_ = cost_cells(name, cost)
+                tell(f"  {title:52}{requests:>8} requests{cpu:>9} CPU s{peak:>5} MB{wall:>9} s")
+                costs.setdefault(name, []).append(cost)
+    return [Run(modules, latency_ms, name, least(each)) for name, each in costs.items()]
 
 
-def row_of(name: str, cost: Cost) -> str:
-    """One line of the table."""
-    calls = " ".join(f"{number}×{call}" for call, number in sorted(cost.requests.items()))
-    tables = " ".join(f"{number}×{table}" for table, number in cost.commits.items() if number)
-    total, commits = sum(cost.requests.values()), sum(cost.commits.values())
-    numbers = f"{cost.wall:8.2f}{cost.cpu:8.2f}{cost.peak:6.0f}{total:10}{commits:9}"
-    return f"{name:24}{numbers}  {calls or '–'}; {tables or '–'}"
+def one_by_one(place: Ground) -> Iterator[tuple[str, Cost]]:
+    """All cases in their order; those that change more rows than there are modules are left out."""
+    for case in CASES:
+        if case.changed <= place.modules:
+            yield case.name, measure(case, place)
+    yield from measure_ticks(place).items()
 
 
-def write_modules(folder: Path, modules: int) -> None:
-    """YAML of modules with three tasks in a row (notebook, SQL file, notebook), 1,000 a file."""
-    folder.mkdir()
-    for first in range(0, modules, MODULES_A_FILE):
-        numbers = range(first, min(first + MODULES_A_FILE, modules))
-        (folder / f"from_{first}.yml").write_text(modules_yaml(numbers), "utf-8")
-
-
-def modules_yaml(numbers: range) -> str:
-    """One file of modules with these numbers."""
-    lines = ['metadata_version: "1.0"', "modules:"]
-    for module in numbers:
-        lines += [
-            f"  - module_name: module_{module}",
-            f"    description: Benchmark module {module}",
-            "    job_config:",
-            "      max_concurrent_runs: 1",
-            "      tags: {team: bench, tier: gold}",
-            '      schedule: {quartz_cron_expression: "0 0 6 * * ?", timezone_id: UTC}',
-            "    sources:",
-        ]
-        for source in range(3):
-            notebook = f"task_type: notebook, notebook_path: /etl/load_{source}, parameters: {{day: today}}"
-            file = f"task_type: sql_file, sql_task: {{warehouse_id: w1, sql_file_path: /etl/q{source}.sql}}"
-            lines += [
-                f"      - source_id: s{module}_{source}",
-                "        source_type: delta",
-                f"        execution_order: {source + 1}",
-                f"        source_config: {{path: /raw/{module}/{source}}}",
-                f"        target_config: {{catalog: gold, schema: bench, table: t{module}_{source}}}",
-                f"        transformation_config: {{{file if source == 1 else notebook}}}",
-            ]
-    return "\n".join(lines) + "\n"
-
-
-def measure(case: str, home: Path, server: LocalServer) -> Cost:
-    """Run one case in a new process; the counts are differences before and after."""
-    _requests(server, "DELETE")
-    before = _commits(home)
-    started = time.perf_counter()
-    arguments = [sys.executable, "-m", "benchmarks.cases", case, str(home)]
-    child = os.posix_spawn(sys.executable, arguments, os.environ)
-    _, status, usage = os.wait4(child, 0)
-    wall = time.perf_counter() - started
-    if status != 0:
-        raise SystemExit(f"{case} failed")
-    commits = {table: number - before.get(table, -1) for table, number in _commits(home).items()}
-    peak = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024)
-    return Cost(wall, usage.ru_utime + usage.ru_stime, peak, _requests(server, "GET"), commits)
-
-
-def _commits(home: Path) -> dict[str, int]:
-    """The newest version of each table, read off its log."""
-    logs = (home / "tables").glob("*/*/*/_delta_log")
-    return {log.parent.name: max(int(file.stem) for file in log.glob("*.json") if file.stem.isdigit()) for log in logs}
-
-
-def _requests(server: LocalServer, method: str) -> dict[str, int]:
-    request = urllib.request.Request(  # noqa: S310 - the embedded workspace's own address
-        f"{server.url}/local/requests", method=method, headers={"Authorization": f"Bearer {server.token}"}
-    )
-    with urllib.request.urlopen(request) as answer:  # noqa: S310
-        body = answer.read()
-    return json.loads(body)["counts"] if method == "GET" else {}
+def tell(text: str) -> None:
+    """Progress goes to standard error: standard output is for the result."""
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,72 +1,45 @@
-"""The cases, each run by `python -m benchmarks.cases CASE HOME` as a whole process."""
+"""What is measured: commands as a user types them, in this order, on one home folder."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
-TABLE = "bench.etl.control"
+from benchmarks.modules import TABLE
 
 
-def load(home: Path) -> None:
-    """YAML into an empty table."""
-    _manager(home).load_yaml(home / "modules")
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One command of `ljm`. Before it `changed` rows, of as many modules, are changed by SQL; that isn't counted."""
+
+    name: str
+    title: str
+    arguments: tuple[str, ...]
+    changed: int = 0
 
 
-def load_again(home: Path) -> None:
-    """The same YAML once more."""
-    _manager(home).load_yaml(home / "modules")
+APPLY = ("apply", "--yes")
+WITHOUT_LOOK = (*APPLY, "--no-refresh")
+
+CASES = (
+    Case("load", "`ljm load`, all rows new", ("load", "{modules}")),
+    Case("load_again", "`ljm load`, no row new", ("load", "{modules}")),
+    Case("first_apply", "first apply", APPLY),
+    Case("no_op", "nothing changed, `ljm apply`", APPLY),
+    Case("no_op_no_refresh", "nothing changed, `ljm apply --no-refresh`", WITHOUT_LOOK),
+    Case("change_1", "one row changed, `ljm apply --no-refresh`", WITHOUT_LOOK, 1),
+    Case("change_10", "10 rows changed, `ljm apply --no-refresh`", WITHOUT_LOOK, 10),
+    Case("change_100", "100 rows changed, `ljm apply --no-refresh`", WITHOUT_LOOK, 100),
+    Case("change_1000", "1,000 rows changed, `ljm apply --no-refresh`", WITHOUT_LOOK, 1000),
+)
+
+TICK, CHANGE_TICK = "tick", "change_tick"
+TICKS = {TICK: "nothing changed, a running monitor's tick", CHANGE_TICK: "one row changed, a running monitor's tick"}
+"""Measured by `benchmarks.ticks` in a monitor's own process: time of one tick, but the peak of the whole process."""
+
+TITLES = {case.name: case.title for case in CASES} | TICKS
 
 
-def first_apply(home: Path) -> None:
-    """All jobs made."""
-    _apply(home, refresh=True)
-
-
-def no_op(home: Path) -> None:
-    """Nothing changed; the workspace is looked at."""
-    _apply(home, refresh=True)
-
-
-def no_op_no_refresh(home: Path) -> None:
-    """Nothing changed; the workspace isn't looked at."""
-    _apply(home, refresh=False)
-
-
-def change_one(home: Path) -> None:
-    """One row changed by SQL (not counted as part of the apply)."""
-    _manager(home).sql(
-        f"UPDATE {TABLE} SET transformation_config = replace(transformation_config, '/etl/', '/etl2/') "
-        "WHERE source_id = 's0_0'"
-    )
-
-
-def one_change_no_refresh(home: Path) -> None:
-    """That row's module applied."""
-    _apply(home, refresh=False)
-
-
-CASES: dict[str, Callable[[Path], None]] = {
-    case.__name__: case
-    for case in (load, load_again, first_apply, no_op, no_op_no_refresh, change_one, one_change_no_refresh)
-}
-
-
-def _manager(home: Path):
-    from lakeflow_job_meta.metadata_manager import MetadataManager
-    from lakeflow_job_meta.settings import Settings
-
-    return MetadataManager(TABLE, settings=Settings(TABLE, home))
-
-
-def _apply(home: Path, *, refresh: bool) -> None:
-    from lakeflow_job_meta.orchestrator import JobOrchestrator
-    from lakeflow_job_meta.settings import Settings
-
-    orchestrator = JobOrchestrator(TABLE, settings=Settings(TABLE, home))
-    orchestrator.apply(orchestrator.plan(changed_only=not refresh))
-
-
-if __name__ == "__main__":
-    CASES[sys.argv[1]](Path(sys.argv[2]))
+def command(arguments: tuple[str, ...], home: str, modules: str) -> tuple[str, ...]:
+    """The arguments of `python` that run a command on a home folder."""
+    given = tuple(each.format(modules=modules) for each in arguments)
+    return "-m", "lakeflow_job_meta", *given, "--home", home, "--control-table", TABLE

@@ -12,10 +12,11 @@ from uuid import uuid4
 
 from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.declared import read_declared
+from lakeflow_job_meta.control.heartbeat import read_monitors
 from lakeflow_job_meta.control.identity import keep_owner, mint_owner
 from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner_of
-from lakeflow_job_meta.diagnostics import counted
+from lakeflow_job_meta.diagnostics import Diagnostic, counted
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.rules import load_rules
 from lakeflow_job_meta.errors import ApplyError, InputError, RunnerMissing, UsageError
@@ -23,6 +24,7 @@ from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.planning import Planning, Request
 from lakeflow_job_meta.settings import Settings, load_settings
+from lakeflow_job_meta.store.base import one_look
 from lakeflow_job_meta.store.open import open_store
 from lakeflow_job_meta.workspace.connect import connect
 
@@ -75,6 +77,8 @@ class JobOrchestrator:
         self.tables = ControlTables.of(TableName.parse(control_table))
         self.workspace = connect(self.settings, workspace_client)
         self._planning = Planning(self.settings, self.store, self.tables, self.workspace)
+        self._versions_seen = False
+        self._set_up = False
 
     @property
     def workspace_client(self) -> WorkspaceClient:
@@ -82,8 +86,14 @@ class JobOrchestrator:
         return self.workspace.client
 
     def ensure_setup(self) -> list[str]:
-        """Make those of our tables that don't exist; returns their names."""
-        return [str(name) for name in self.tables.ensure(self.store)]
+        """Make those of our tables that don't exist; returns their names.
+
+        Raises:
+            StoreError: a table is of another schema version than this product's: `ljm migrate`.
+        """
+        made = [str(name) for name in self.tables.ensure(self.store)]
+        self._versions_seen = self._set_up = True
+        return made
 
     def plan(
         self,
@@ -111,7 +121,10 @@ class JobOrchestrator:
         """
         if changed_only and (modules is not None or prune or destroy):
             raise UsageError("changed_only goes with no other choice")
-        return self._planning.make(Request(modules, refresh and not changed_only, prune, destroy, changed_only))
+        with one_look(self.store):
+            warnings = self._check_readable()
+            plan = self._planning.make(Request(modules, refresh and not changed_only, prune, destroy, changed_only))
+        return replace(plan, diagnostics=(*plan.diagnostics, *warnings)) if warnings else plan
 
     def unchanged(self) -> bool:
         """Whether no row, argument or state changed since all was applied: then a plan without a look at the workspace
@@ -140,9 +153,11 @@ class JobOrchestrator:
         """
         if not allow_disruptive and (why := self.too_disruptive(plan)):
             raise UsageError(why, hint="look at the plan; if that is meant: --allow-disruptive")
-        self._planning.check_fresh(plan)
-        if not plan.empty:
-            self.ensure_setup()
+        with one_look(self.store):
+            self._planning.check_fresh(plan)
+            # Once: a table that is lost after that is made again by who writes it.
+            if not plan.empty and not self._set_up:
+                self.ensure_setup()
         around = Surroundings(
             self.workspace.jobs,
             self._planning.queries(plan.basis.owner),
@@ -231,7 +246,8 @@ class JobOrchestrator:
             ConflictError: another run holds the lease.
         """
         declared = read_declared(self.store, self.tables)
-        state = self._planning.state("forget")
+        self.tables.check_writable(self.store)
+        state = self._planning.state(uuid4().hex, declared.control_version)
         recorded = state.read()
         compiled = self._planning.compile(declared)
         selected = select_modules(modules, recorded.keys(), compiled.jobs, ())
@@ -248,9 +264,16 @@ class JobOrchestrator:
         """Who may write now; None where nobody ever did."""
         return self._planning.tenure().current()
 
+    def monitors(self) -> list[dict[str, Any]]:
+        """The monitors that gave a sign of life: holder, works, died, since, beat_at, interval, last_cycle, failing, …"""
+        return read_monitors(self.store, self.tables, self.workspace.id)
+
     def release_lease(self) -> Lease | None:
         """Let go of the lease whoever holds it; the holder is fenced off. Returns what was held."""
-        return self._planning.tenure().break_lease(datetime.now(UTC))
+        self.tables.check_readable(self.store, "jobs")
+        # The table as it is: who wants to migrate it may have to do this first.
+        tenure = replace(self._planning.tenure(), tables=self.tables.as_found(self.store))
+        return tenure.break_lease(datetime.now(UTC))
 
     def identity(self) -> dict[str, Any]:
         """Whose jobs these are: control_table, made_as (its name when it was made), owner, workspace, workspaces."""
@@ -267,19 +290,23 @@ class JobOrchestrator:
     def new_identity(self) -> str:
         """Make a copied table a control table of its own: a new owner, and none of the original's jobs."""
         info = self.tables.require(self.store)
-        state = self._planning.state("identity")
+        self.tables.check_writable(self.store)
+        state = self._planning.state(uuid4().hex, info.version)
         if recorded := state.read():
             state.forget(recorded)
         return mint_owner(self.store, info)
 
     def keep_identity(self) -> None:
         """Say that this table is the original, under its present name, and meant to have jobs in this workspace too."""
-        keep_owner(self.store, self.tables.require(self.store))
+        info = self.tables.require(self.store)
+        self.tables.check_writable(self.store)
+        keep_owner(self.store, info)
         self._planning.state("identity").acknowledge()
 
     def log(self, limit: int = 100, module: str | None = None) -> list[dict[str, Any]]:
         """The newest actions first; those of one module if one is named."""
         self.tables.require(self.store)
+        self.tables.check_readable(self.store, "log")
         where = None if module is None else {"module_name": [module]}
         rows = self.store.read(self.tables.log.name, where=where).rows
         return [dict(row) for row in sorted(rows, key=lambda row: row["logged_at"], reverse=True)[:limit]]
@@ -323,7 +350,7 @@ class JobOrchestrator:
             )
         self.ensure_setup()
         if yaml_path is not None:
-            self._load(Path(yaml_path))
+            self._load(yaml_path)
         plan = self.plan()
         ids = {outcome.action.module: outcome.job_id for outcome in self.apply(plan)}
         return [
@@ -346,6 +373,7 @@ class JobOrchestrator:
             to_do (the action that a plan has), drift (paths of fields that differ in the workspace, see Action.drift;
             None where it wasn't looked at).
         """
+        self._check_readable()
         plan = self._planning.make(Request(refresh=refresh, offline=not refresh))
         entries: list[dict[str, Any]] = []
         for action in plan.actions:
@@ -367,10 +395,19 @@ class JobOrchestrator:
             )
         return entries
 
-    def _load(self, path: Path) -> None:
-        from lakeflow_job_meta.ingest.load import load
+    def _check_readable(self) -> tuple[Diagnostic, ...]:
+        """Refuse tables of a newer schema version; warns of older ones. Once is enough: every write looks again."""
+        if self._versions_seen:
+            return ()
+        found = self.tables.check_readable(self.store, "modules", "jobs")
+        self._versions_seen = not found
+        return found
 
-        load(self.store, self.tables, path, now=datetime.now(UTC))
+    def _load(self, path: str | Path) -> None:
+        from lakeflow_job_meta.ingest.load import load
+        from lakeflow_job_meta.ingest.volume import find_at
+
+        load(self.store, self.tables, find_at(path, self.workspace), now=datetime.now(UTC))
 
 
 def _wants_job(action: Action) -> bool:

@@ -122,7 +122,7 @@ class Planning:
             "control": [basis.control_id, basis.control_version],
             "modules": [basis.modules_id, basis.modules_version],
         }
-        if same_rows(self.store, self.tables, then):
+        if not plan.effective or same_rows(self.store, self.tables, then):
             return
         compiled = self.compile(read_declared(self.store, self.tables))
         for action in plan.effective:

@@ -13,7 +13,9 @@ from lakeflow_job_meta.cli import (
     adopt,
     apply,
     changes,
+    deploy,
     destroy,
+    doctor,
     export,
     forget,
     identity,
@@ -22,6 +24,7 @@ from lakeflow_job_meta.cli import (
     load,
     local,
     log,
+    migrate,
     monitor,
     plan,
     sql,
@@ -43,6 +46,7 @@ app = typer.Typer(
 )
 for module in (
     init, validate, load, plan, apply, status, log, changes, export, monitor, adopt, forget, destroy,
+    migrate, doctor, deploy,
 ):  # fmt: skip
     app.command(module.NAME, help=module.HELP)(module.command)
 # A statement may begin with a comment: `-- …` is no option.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_data, print_json, progress, say
+from lakeflow_job_meta.cli.render import print_data, print_json, print_plan, progress, say
 from lakeflow_job_meta.errors import ApplyError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def command(
 
     orchestrator = JobOrchestrator(settings.control_table, settings=settings)
     say_where(orchestrator)
-    plan = orchestrator.plan(select or None, refresh=refresh, prune=prune)
+    # Without a look at the workspace, only rows that changed since all was applied can lead to anything.
+    changed_only = not (refresh or select or prune or saved)
+    plan = orchestrator.plan(select or None, refresh=refresh, prune=prune, changed_only=changed_only)
     if saved is not None:
         saved.check(plan)
     show(plan, output)
@@ -87,7 +89,7 @@ def say_where(orchestrator: JobOrchestrator) -> None:
 def show(plan: Plan, output: options.Output) -> None:
     """Print a plan before it is carried out; as JSON it comes at the end, together with what was done."""
     if output is options.Output.TEXT:
-        print_data(str(plan))
+        print_plan(plan)
 
 
 def require_terminal(what: str) -> None:

@@ -12,12 +12,17 @@ from lakeflow_job_meta.cli.render import print_json, print_table
 NAME = "log"
 HELP = "Show what was done to which job, the newest first."
 
-COLUMNS = ("logged_at", "module_name", "action", "outcome", "job_id", "message")
+COLUMNS = ("logged_at", "actor", "module_name", "action", "outcome", "job_id", "message")
+LONG = (
+    *COLUMNS[:-1], "control_version", "duration_ms", "before_fingerprint", "after_fingerprint", "correlation_id",
+    "workspace_id", "message",
+)  # fmt: skip
 
 
 def command(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at the most.")] = 20,
     module: Annotated[str | None, typer.Option("--module", "-m", help="Only this module's.")] = None,
+    long: Annotated[bool, typer.Option("--long", "-l", help="All that is known of each, as `-o json` has it.")] = False,
     control_table: options.ControlTable = None,
     home: options.Home = None,
     output: options.OutputFormat = options.Output.TEXT,
@@ -29,7 +34,8 @@ def command(
     if output is options.Output.JSON:
         print_json(rows)
     else:
-        print_table(COLUMNS, [[_cell(row[column]) for column in COLUMNS] for row in rows])
+        columns = LONG if long else COLUMNS
+        print_table(columns, [[_cell(row[column]) for column in columns] for row in rows])
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_data, say
+from lakeflow_job_meta.cli.render import print_data, print_plan, say
 from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import InputError, UsageError
 
@@ -63,7 +63,10 @@ def command(
     )
     if drift_only:
         found = found.without({action.module for action in found.actions if not action.drift})
-    print_data(found.to_json() if output is options.Output.JSON else str(found))
+    if output is options.Output.JSON:
+        print_data(found.to_json())
+    else:
+        print_plan(found)
     if out is not None:
         saved = SavedPlan.of(found, asdict(settings), select=select or None, prune=prune)
         _save(saved.to_json(found), out, found)

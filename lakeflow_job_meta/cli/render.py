@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from lakeflow_job_meta.model.plan import Outcome
+    from lakeflow_job_meta.model.plan import Outcome, Plan
 
 READABLE = 16
 """So many characters a column needs, if its cells are that long, before a table is no longer readable."""
@@ -45,6 +45,18 @@ def print_data(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan as text: to stdout. What is there for looking up stands back where a terminal can show that."""
+    from lakeflow_job_meta.model.plan_text import plan_text
+
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
+    print_data(plan_text(plan) if plain else plan_text(plan, dim=_dim))
+
+
+def _dim(text: str) -> str:
+    return f"\x1b[2m{text}\x1b[0m"
 
 
 def print_json(value: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lakeflow_job_meta.diagnostics import Diagnostic, Path, RowLocation, Severity
+from lakeflow_job_meta.model.masking import MASK, is_secret
 
 Report = Callable[..., None]
 """`report(message, path=(…), hint="…")`: one finding at a place within one column."""
@@ -48,6 +50,8 @@ class Findings:
 
         return report
 
+
+_NAME = re.compile(r'"([^"]*)"\s*:')
 
 TYPE_NAMES = {
     "dict": "a mapping", "list": "a list", "str": "text", "bool": "a boolean", "int": "an integer",
@@ -143,4 +147,7 @@ def _no_constant(name: str) -> Any:
 
 def _excerpt(text: str, position: int) -> str:
     rest = text[position : position + 20]
+    names = _NAME.findall(text, 0, position)
+    if names and is_secret(names[-1]):
+        return MASK
     return repr(rest) if rest else "the end of the text"

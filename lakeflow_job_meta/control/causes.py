@@ -6,10 +6,8 @@ older than VERSIONS versions) stays untold: the plan is the same without.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from lakeflow_job_meta.control.declared import Declared
@@ -139,7 +137,7 @@ def _mark(evidence: Evidence) -> Mapping[str, Any]:
 def _since(table: _Table, caused: Sequence[Action], mark: Mapping[str, Any], evidence: Evidence) -> dict[str, int]:
     """The version of the table at which each module was in line with its rows, as far as that is known."""
     if not mark:
-        return (_control_versions if table.kind == CONTROL else _modules_versions)(table, caused, evidence)
+        return _applied(table, caused, evidence)
     table_id, version = mark[table.kind]
     if not table_id:
         version = 0  # there was no such table yet
@@ -148,27 +146,20 @@ def _since(table: _Table, caused: Sequence[Action], mark: Mapping[str, Any], evi
     return dict.fromkeys((action.module for action in caused), version)
 
 
-def _control_versions(table: _Table, caused: Sequence[Action], evidence: Evidence) -> dict[str, int]:
-    known = [row.control_version for row in evidence.recorded.values() if row.control_version is not None]
-    # Never applied: its rows are newer than what was applied last.
-    latest = max(known, default=0)
-    applied = {action.module: action.recorded.control_version if action.recorded else None for action in caused}
-    return {module: latest if version is None else version for module, version in applied.items()}
+def _applied(table: _Table, caused: Sequence[Action], evidence: Evidence) -> dict[str, int]:
+    """The version of the table that each module was last applied at; none where the state doesn't have it."""
 
+    def applied(row: RecordedJob) -> int | None:
+        return row.control_version if table.kind == CONTROL else row.modules_version
 
-def _modules_versions(table: _Table, caused: Sequence[Action], evidence: Evidence) -> dict[str, int]:
-    """By the clock, since the state holds no version of this table: what was written while the module was being applied
-    isn't told."""
-    times: list[datetime] = [row.applied_at for row in evidence.recorded.values() if row.applied_at is not None]
-    if table.version < 0 or not times:
-        return dict.fromkeys((action.module for action in caused), 0)
-    commits = sorted(_commits(evidence.store, table, VERSIONS).values(), key=lambda commit: commit.version)
-    moments = [commit.timestamp for commit in commits]
+    latest = max((version for row in evidence.recorded.values() if (version := applied(row)) is not None), default=0)
     since: dict[str, int] = {}
     for action in caused:
-        applied = (action.recorded.applied_at if action.recorded else None) or max(times)
-        if number := bisect_right(moments, applied):
-            since[action.module] = commits[number - 1].version
+        row = action.recorded
+        # Rows of a module that never was applied are newer than what was applied last.
+        version = latest if row is None or row.control_version is None else applied(row)
+        if version is not None:
+            since[action.module] = max(version, 0)  # -1 says that there was no such table
     return since
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 from lakeflow_job_meta.control.heartbeat import MONITOR
@@ -15,7 +16,7 @@ from lakeflow_job_meta.engine.ports import StateWrite
 from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
 from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome
-from lakeflow_job_meta.model.table import Changes, Row, Snapshot
+from lakeflow_job_meta.model.table import Changes, Row, Snapshot, TableSpec
 from lakeflow_job_meta.store.base import Store
 
 RESERVED = "$"
@@ -92,7 +93,8 @@ class JobState:
             ConflictError: another process holds the lease, or wrote a row meanwhile.
         """
         now = self.now()
-        self.tenure.take(self._decide(write, now), now, self.lock_timeout, tuple(write.rows))
+        take = partial(self.tenure.take, self._decide(write, now), now, self.lock_timeout, tuple(write.rows))
+        self._made(self.tables.jobs, take)
 
     def write(self, write: StateWrite, *, last: bool = False, mark: Mapping[str, Any] | None = None) -> None:
         """Write rows in one commit while the lease is ours; `last` lets go of it in the same commit, with a mark.
@@ -132,27 +134,33 @@ class JobState:
     def log(self, outcomes: Sequence[Outcome]) -> None:
         """Append what was done."""
         logged_at = self.now()
-        self.store.append(
-            self.tables.log,
-            [
-                {
-                    "correlation_id": self.correlation_id,
-                    "logged_at": logged_at,
-                    "actor": self.actor,
-                    "workspace_id": self.workspace_id,
-                    "module_name": outcome.action.module,
-                    "job_id": outcome.job_id,
-                    "action": str(outcome.action.kind),
-                    "outcome": "done" if outcome.done else "failed",
-                    "message": outcome.error or outcome.action.reason,
-                    "before_fingerprint": outcome.action.recorded.fingerprint if outcome.action.recorded else None,
-                    "after_fingerprint": outcome.fingerprint,
-                    "control_version": self.control_version,
-                    "duration_ms": outcome.duration_ms,
-                }
-                for outcome in outcomes
-            ],
-        )
+        rows = [
+            {
+                "correlation_id": self.correlation_id,
+                "logged_at": logged_at,
+                "actor": self.actor,
+                "workspace_id": self.workspace_id,
+                "module_name": outcome.action.module,
+                "job_id": outcome.job_id,
+                "action": str(outcome.action.kind),
+                "outcome": "done" if outcome.done else "failed",
+                "message": outcome.error or outcome.action.reason,
+                "before_fingerprint": outcome.action.recorded.fingerprint if outcome.action.recorded else None,
+                "after_fingerprint": outcome.fingerprint,
+                "control_version": self.control_version,
+                "duration_ms": outcome.duration_ms,
+            }
+            for outcome in outcomes
+        ]
+        self._made(self.tables.log, lambda: self.store.append(self.tables.log, rows))
+
+    def _made(self, spec: TableSpec, write: Callable[[], object]) -> None:
+        """Write a table; one that was lost meanwhile is made again first."""
+        try:
+            _ = write()
+        except TableNotFound:
+            _ = self.store.create(spec)
+            _ = write()
 
 
 def _forgetting(row: RecordedJob) -> Action:

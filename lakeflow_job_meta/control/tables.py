@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
 from uuid import uuid4
 
+from lakeflow_job_meta.control.schema_version import MIGRATE, Standing, refuse_newer, refuse_others, warnings
+from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.errors import StoreError, TableNotFound
 from lakeflow_job_meta.model.table import TableInfo, TableName, TableSpec
 from lakeflow_job_meta.store.base import Store
@@ -16,6 +19,9 @@ from lakeflow_job_meta.store.base import Store
 OWNER_PROPERTY = "lakeflow_job_meta.owner"
 NAME_PROPERTY = "lakeflow_job_meta.control_table"
 """The name that the control table was made under: a copy carries the original's."""
+
+KINDS = ("control", "modules", "jobs", "files", "log")
+"""Our tables by the names of their schema files."""
 
 
 @cache
@@ -46,20 +52,67 @@ class ControlTables:
 
         return cls(
             TableSpec.from_json(control_table, _schema("control")),
-            *(sibling(kind) for kind in ("modules", "jobs", "files", "log")),
+            *(sibling(kind) for kind in KINDS[1:]),
         )
 
     @property
+    def by_kind(self) -> Mapping[str, TableSpec]:
+        """The declarations by the names of their schema files."""
+        return dict(zip(KINDS, (self.control, self.modules, self.jobs, self.files, self.log), strict=True))
+
+    @property
     def all(self) -> tuple[TableSpec, ...]:
-        return (self.control, self.modules, self.jobs, self.files, self.log)
+        return tuple(self.by_kind.values())
+
+    def infos(self, store: Store) -> dict[str, TableInfo | None]:
+        """What the store says of each table, by kind."""
+        return {kind: store.info(spec.name) for kind, spec in self.by_kind.items()}
+
+    def as_found(self, store: Store) -> ControlTables:
+        """The declarations with the columns that the table of state has now: it may be of another schema version."""
+        info = store.info(self.jobs.name)
+        return self if info is None else replace(self, jobs=replace(self.jobs, columns=info.columns))
 
     def ensure(self, store: Store) -> list[TableName]:
-        """Make those tables that don't exist; returns their names. Mints the owner UUID with the control table."""
+        """Make those tables that don't exist; returns their names. Mints the owner UUID with the control table.
+
+        Raises:
+            StoreError: a table is of another schema version; none was made.
+        """
+        found = self.infos(store)
+        refuse_others(self._standings(found))
+        return self._make(store, found)
+
+    def make(self, store: Store) -> list[TableName]:
+        """Make those that don't exist, of whatever schema versions the others are: for who doesn't write them."""
+        return self._make(store, self.infos(store))
+
+    def check_writable(self, store: Store) -> None:
+        """Refuse to write tables of another schema version.
+
+        Raises:
+            StoreError: there is one.
+        """
+        refuse_others(self._standings(self.infos(store)))
+
+    def check_readable(self, store: Store, *kinds: str) -> tuple[Diagnostic, ...]:
+        """Refuse to read tables of a newer schema version; returns warnings about those of an older one.
+
+        Raises:
+            StoreError: there is one.
+        """
+        standings = self._standings({kind: store.info(self.by_kind[kind].name) for kind in kinds})
+        refuse_newer(standings)
+        return warnings(standings)
+
+    def _standings(self, found: Mapping[str, TableInfo | None]) -> list[Standing]:
+        return [Standing.of(self.by_kind[kind], info) for kind, info in found.items() if info is not None]
+
+    def _make(self, store: Store, found: Mapping[str, TableInfo | None]) -> list[TableName]:
         made: list[TableName] = []
-        for spec in self.all:
-            if spec is self.control:
-                spec = _with_owner(spec)
-            if store.info(spec.name) is None and store.create(spec):
+        for kind, info in found.items():
+            spec = _with_owner(self.control) if kind == "control" else self.by_kind[kind]
+            if info is None and store.create(spec):
                 made.append(spec.name)
         return made
 
@@ -68,7 +121,7 @@ class ControlTables:
 
         Raises:
             TableNotFound: there is none.
-            StoreError: the table lacks columns that we need.
+            StoreError: the table is of a newer schema version, or lacks columns that we need.
         """
         found = store.info(self.control.name)
         if found is None:
@@ -76,11 +129,13 @@ class ControlTables:
                 f"there is no control table {self.control.name} in {store.label}",
                 hint="make it with `ljm init`, or with MetadataManager(…).ensure_exists()",
             )
-        present = {column.name.lower() for column in found.columns}
-        if missing := [name for name in self.control.column_names if name not in present]:
+        standing = Standing.of(self.control, found)
+        refuse_newer([standing])
+        if standing.lacking:
+            known = standing.found is not None and standing.older
             raise StoreError(
-                f"{self.control.name} is no control table: it lacks {', '.join(missing)}",
-                hint="name a table that this product made, or add the columns",
+                f"{self.control.name} is no control table: it lacks {', '.join(standing.lacking)}",
+                hint=MIGRATE if known else "name a table that this product made, or add the columns",
             )
         return found
 

@@ -21,6 +21,7 @@ from lakeflow_job_meta.engine.rules import Rules
 from lakeflow_job_meta.engine.targets import desired_settings
 from lakeflow_job_meta.errors import LeaseLost, WorkspaceError
 from lakeflow_job_meta.model.job import Pending, RecordedJob
+from lakeflow_job_meta.model.masking import secrets_in, without
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 
 GROUP_SIZE = 250
@@ -200,12 +201,20 @@ def _one(carry_out: CarryOut, action: Action, intent: RecordedJob) -> Applied:
     try:
         row = carry_out.run(action, intent)
         outcome = Outcome(action, True, row.job_id if row else intent.job_id)
+        outcome = replace(outcome, fingerprint=row.fingerprint if row else None)
     except (WorkspaceError, ValueError, TypeError, KeyError, RecursionError) as error:
         # What can't even be sent (the latter four) must not take the other modules down. What was made before the
         # failure (saved queries) is in the intent's place already: see CarryOut.run.
-        row = replace(carry_out.reached.get(action.module, intent), last_error=str(error).splitlines()[0])
-        outcome = Outcome(action, False, row.job_id, error=str(error))
+        told = _told(error, intent)
+        row = replace(carry_out.reached.get(action.module, intent), last_error=told.splitlines()[0])
+        outcome = Outcome(action, False, row.job_id, error=told, fingerprint=row.fingerprint)
     return Applied(row, replace(outcome, duration_ms=round((time.monotonic() - started) * 1000)))
+
+
+def _told(error: Exception, intent: RecordedJob) -> str:
+    """What may be told of a failure: whoever refuses settings may quote them."""
+    secrets = secrets_in(intent.settings, intent.pending.settings if intent.pending else None)
+    return without(str(error) or type(error).__name__, secrets)
 
 
 @dataclass(slots=True)

@@ -79,7 +79,17 @@ class CarryOut:
                 if _mends(action):
                     self._check_kept(desired, intent, row)
             done = self._without_stale_queries(desired, row)
-        return done and replace(done, applied_at=self.now(), applied_by=self.actor)
+        return done and self._stamped(done)
+
+    def _stamped(self, row: RecordedJob) -> RecordedJob:
+        basis = self.plan.basis
+        return replace(
+            row,
+            applied_at=self.now(),
+            applied_by=self.actor,
+            control_version=basis.control_version,
+            modules_version=basis.modules_version,
+        )
 
     def _create(self, desired: DesiredJob, row: RecordedJob, *, interrupted: bool) -> RecordedJob:
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
@@ -240,6 +250,7 @@ class CarryOut:
                 pending=None,
                 fingerprint=desired.fingerprint,
                 control_version=self.plan.basis.control_version,
+                modules_version=self.plan.basis.modules_version,
                 last_error=None,
             )
         )

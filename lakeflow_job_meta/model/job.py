@@ -128,6 +128,7 @@ class RecordedJob:
     queries: Mapping[str, RecordedQuery] = field(default_factory=dict[str, RecordedQuery])
     fingerprint: str | None = None
     control_version: int | None = None
+    modules_version: int | None = None
     applied_at: Any = None
     applied_by: str | None = None
     last_error: str | None = None

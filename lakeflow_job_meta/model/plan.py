@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.model.job import DesiredJob, RecordedJob
+from lakeflow_job_meta.model.masking import masked_at
 
 
 class ActionKind(StrEnum):
@@ -53,9 +55,47 @@ class FieldChange:
     def removes_task(self) -> bool:
         return self.new is MISSING and self.path.startswith("tasks[") and self.path.find("]") == len(self.path) - 1
 
+    @property
+    def shown(self) -> FieldChange:
+        """The change as it may be shown: without secrets. It is listed, so the two values differ, masked or not."""
+        old, new = (value if value is MISSING else masked_at(value, self.path) for value in (self.old, self.new))
+        return replace(self, old=old, new=new)
+
     def to_dict(self) -> dict[str, Any]:
+        """The change as JSON-ready values, secrets and all."""
         known = {"old": self.old, "new": self.new}
         return {"path": self.path, **{key: value for key, value in known.items() if value is not MISSING}}
+
+    def __repr__(self) -> str:
+        shown = self.shown
+        return f"FieldChange({shown.path!r}, old={shown.old!r}, new={shown.new!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A row that changed since the module was last applied; the newest change of it counts.
+
+    `table` is `control` or `modules`, `source_id` is None for a module's own row, `change` is added, changed or
+    removed. `version` is the table's; who made it and when is empty and None where the history doesn't tell.
+    """
+
+    table: str
+    source_id: str | None
+    change: str
+    version: int
+    timestamp: datetime | None = None
+    user: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cause as JSON-ready values."""
+        return {
+            "table": self.table,
+            "source_id": self.source_id,
+            "change": self.change,
+            "version": self.version,
+            "timestamp": self.timestamp.isoformat() if self.timestamp else None,
+            "user": self.user or None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +103,8 @@ class Action:
     """One module's part of a plan.
 
     `failed` marks a module that can't go on by itself (frozen by bad rows, a job that isn't ours any more): it is
-    skipped, and the reason says why. `reported` is drift that is told but stays. `desired` and `recorded` are what it
-    was decided on.
+    skipped, and the reason says why. `reported` is drift that is told but stays. `causes` are the rows that it goes
+    back to, as far as the tables tell. `desired` and `recorded` are what it was decided on.
     """
 
     kind: ActionKind
@@ -76,8 +116,9 @@ class Action:
     sources: tuple[str, ...] = ()
     failed: bool = False
     reported: tuple[FieldChange, ...] = ()
-    desired: DesiredJob | None = None
-    recorded: RecordedJob | None = None
+    causes: tuple[Cause, ...] = ()
+    desired: DesiredJob | None = field(default=None, repr=False)
+    recorded: RecordedJob | None = field(default=None, repr=False)
 
     @property
     def effective(self) -> bool:
@@ -85,7 +126,7 @@ class Action:
         return self.kind is not ActionKind.SKIP
 
     def to_dict(self) -> dict[str, Any]:
-        """The action as JSON-ready values, without what it was decided on."""
+        """The action as JSON-ready values, without what it was decided on, and without secrets."""
         return {
             "action": str(self.kind),
             "module": self.module,
@@ -94,9 +135,22 @@ class Action:
             "reason": self.reason,
             "failed": self.failed,
             "sources": list(self.sources),
-            "changes": [change.to_dict() for change in self.changes],
-            "reported": [change.to_dict() for change in self.reported],
+            "changes": [change.shown.to_dict() for change in self.changes],
+            "reported": [change.shown.to_dict() for change in self.reported],
+            "causes": [cause.to_dict() for cause in self.causes],
         }
+
+    @property
+    def asked_by_rows(self) -> bool:
+        """Whether rows changed what is wanted: it isn't drift alone, a retry, or a person's wish."""
+        desired, recorded = self.desired, self.recorded
+        if self.kind is ActionKind.UPDATE:
+            return desired is not None and recorded is not None and desired.fingerprint != recorded.fingerprint
+        if self.kind is ActionKind.PAUSE:
+            return recorded is not None and recorded.status not in ("paused", "inactive")
+        if self.kind is ActionKind.DELETE:
+            return desired is None or not desired.active
+        return self.kind in (ActionKind.CREATE, ActionKind.MOVE, ActionKind.RESUME)
 
     @property
     def drift(self) -> tuple[str, ...]:
@@ -217,13 +271,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action."""
+    """What became of one action; `fingerprint` is that of what is recorded now."""
 
     action: Action
     done: bool
     job_id: int | None = None
     error: str = ""
     duration_ms: int = 0
+    fingerprint: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as JSON-ready values."""

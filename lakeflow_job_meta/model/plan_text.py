@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from itertools import groupby
 from typing import Any
 
-from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange, Plan
+from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, Cause, FieldChange, Plan
 
 SIGNS = {
     ActionKind.CREATE: "+", ActionKind.RECREATE: "+", ActionKind.ADOPT: "=", ActionKind.DELETE: "-",
@@ -19,10 +20,13 @@ FAILED_SIGN = "!"
 VALUE_LENGTH = 160
 """Characters of a value that are shown; the whole of it is in the JSON."""
 
+CAUSES = 5
+"""Rows that are named as the causes of one action; all of them are in the JSON."""
 
-def plan_text(plan: Plan) -> str:
-    """The plan as people read it in a terminal."""
-    return "\n".join(_lines(plan))
+
+def plan_text(plan: Plan, dim: Callable[[str], str] = str) -> str:
+    """The plan as people read it in a terminal; `dim` makes a line stand back, where the terminal can."""
+    return "\n".join(_lines(plan, dim))
 
 
 def summary(plan: Plan) -> str:
@@ -46,13 +50,31 @@ def sign_of(action: Action) -> str:
 
 
 def change_text(change: FieldChange) -> str:
-    """One field: `~ path: old → new`.
+    """One field: `~ path: old → new`, without secrets.
 
     >>> change_text(FieldChange("timeout_seconds", 0, 60))
     '~ timeout_seconds: 0 → 60'
     """
-    shown = [value_text(value) for value in (change.old, change.new) if value is not MISSING]
+    safe = change.shown
+    shown = [value_text(value) for value in (safe.old, safe.new) if value is not MISSING]
     return f"{change.sign} {plain(change.path)}: {' → '.join(shown)}"
+
+
+def causes_text(causes: Sequence[Cause]) -> str:
+    """Which rows it goes back to, those of one change together; empty where none is known.
+
+    >>> causes_text([Cause("control", "bronze", "changed", 42, None, "alice"), Cause("modules", None, "added", 3)])
+    'because bronze changed in version 42 by alice; settings row added in version 3'
+    """
+    parts: list[str] = []
+    for _, group in groupby(causes[:CAUSES], key=lambda each: (each.table, each.version, each.change)):
+        rows = list(group)
+        who = f" by {plain(rows[0].user)}" if rows[0].user else ""
+        when = f", {rows[0].timestamp:%Y-%m-%d %H:%M}" if rows[0].timestamp else ""
+        names = ", ".join("settings row" if each.source_id is None else plain(each.source_id) for each in rows)
+        parts.append(f"{names} {rows[0].change} in version {rows[0].version}{who}{when}")
+    more = f", and {len(causes) - CAUSES} more" if len(causes) > CAUSES else ""
+    return f"because {'; '.join(parts)}{more}" if parts else ""
 
 
 def value_text(value: Any) -> str:
@@ -69,7 +91,7 @@ def title(action: Action) -> str:
 
 
 def plain(text: str) -> str:
-    """Text on one line, with what a terminal would obey written out.
+    r"""Text on one line, with what a terminal would obey written out.
 
     >>> plain("a" + chr(27) + "[31m")
     'a\\x1b[31m'
@@ -77,13 +99,15 @@ def plain(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def _lines(plan: Plan) -> Iterator[str]:
+def _lines(plan: Plan, dim: Callable[[str], str]) -> Iterator[str]:
     looked = "" if plan.refreshed else ", without a look at the workspace"
     yield f"{plan.basis.control_table} at version {plan.basis.control_version} → {plan.workspace}{looked}"
     for action in plan.actions:
         if action.effective or action.failed or action.reported:
             yield ""
             yield f"  {title(action)}"
+            if action.causes:
+                yield dim(f"      {causes_text(action.causes)}")
             yield from (f"      {change_text(change)}" for change in action.changes)
             yield from (f"      ? {change_text(change)[2:]} (drift, only reported)" for change in action.reported)
     if plan.diagnostics:
@@ -99,8 +123,10 @@ def plan_html(plan: Plan) -> str:
     rows: list[str] = []
     for action in plan.actions:
         changed = "<br>".join(escape(change_text(change)) for change in action.changes)
-        cells = (sign_of(action), action.module, str(action.kind), str(action.job_id or ""), action.reason)
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + f"<td>{changed}</td></tr>")
+        because = f"<br><small>{escape(causes_text(action.causes))}</small>" if action.causes else ""
+        cells = [escape(each) for each in (sign_of(action), action.module, str(action.kind), str(action.job_id or ""))]
+        cells += [escape(action.reason) + because, changed]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{name}</th>" for name in ("", "module", "action", "job", "reason", "changes"))
     found = "".join(f"<li>{escape(str(each))}</li>" for each in plan.diagnostics)
     return (

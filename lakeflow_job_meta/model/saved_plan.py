@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from lakeflow_job_meta.errors import ConflictError, InputError
 from lakeflow_job_meta.model.job import fingerprint
-from lakeflow_job_meta.model.plan import Action, Plan
+from lakeflow_job_meta.model.plan import Action, FieldChange, Plan
 
 FORMAT = "lakeflow_job_meta plan"
 VERSION = 1
@@ -150,10 +150,18 @@ def _context(plan: Plan) -> str:
 def _digest(action: Action) -> str:
     """Changes whenever the action, or what it was decided on, does."""
     desired = action.desired
+    said = action.to_dict()
+    # Who changed a row is no part of what is to be done, and how much the tables tell of it may change.
+    del said["causes"]
     basis = {
-        "action": action.to_dict(),
+        "action": {**said, "changes": _raw(action.changes), "reported": _raw(action.reported)},
         "desired": None if desired is None else [desired.fingerprint, asdict(desired.lifecycle)],
         "recorded": None if action.recorded is None else asdict(action.recorded),
     }
     # Timestamps of the state aren't JSON: as text they tell states apart as well.
     return fingerprint(json.loads(json.dumps(basis, default=str)))
+
+
+def _raw(changes: Sequence[FieldChange]) -> list[dict[str, Any]]:
+    """Changes with what isn't shown: two secrets are two plans."""
+    return [change.to_dict() for change in changes]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol, runtime_checkable
 
 from lakeflow_job_meta.model.table import Changes, Commit, Row, RowChange, Snapshot, TableInfo, TableName, TableSpec
+
+SCHEMA_VERSION = "lakeflow_job_meta.schema_version"
+"""The table property that says which version of its declaration a table was made or migrated to."""
 
 
 class Store(Protocol):
@@ -59,8 +63,8 @@ class Store(Protocol):
         """
         ...
 
-    def append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
-        """Add rows without looking at any; returns the version written."""
+    def append(self, spec: TableSpec, rows: Sequence[Row]) -> int | None:
+        """Add rows without looking at any; returns the version written, None where the engine doesn't tell it."""
         ...
 
     def changes(self, spec: TableSpec, since: int) -> list[RowChange] | None:
@@ -78,3 +82,18 @@ class Store(Protocol):
             SqlError: a statement that isn't supported or is wrong; those before it stay done.
         """
         ...
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """A store for which to look at a table's version costs something."""
+
+    def one_look(self) -> AbstractContextManager[None]:
+        """While it lasts, this thread looks at each table but once."""
+        ...
+
+
+def one_look(store: Store) -> AbstractContextManager[None]:
+    """While it lasts, each table is read as it was at the first look: for what reads several times, and needs nothing
+    newer than its own beginning. What is to be written is decided on the newest rows all the same."""
+    return store.one_look() if isinstance(store, Looking) else nullcontext()

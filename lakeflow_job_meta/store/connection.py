@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any, Protocol
 
-Parameters = Mapping[str, str | int | float | bool | None]
+Parameters = Mapping[str, str | int | float | bool | date | datetime | None]
 """Values by name, `:name` in the statement; anything bigger travels as JSON text."""
 
 
@@ -14,7 +15,11 @@ class LostRace(Exception):
 
 
 class Connection(Protocol):
-    """One session with an engine; safe for threads."""
+    """One session with an engine; safe for threads.
+
+    Values come as the embedded store gives them: a TIMESTAMP as an aware datetime in UTC whatever the session's time
+    zone, a DATE as date, BINARY as bytes, an ARRAY as list, a MAP and a STRUCT as dict.
+    """
 
     @property
     def label(self) -> str:
@@ -23,6 +28,8 @@ class Connection(Protocol):
 
     def run(self, statement: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
         """Run one statement; its rows by column name, none for a statement that has no result.
+
+        The errors are made by `engine_errors.error_of`, so that every engine tells them in the same way.
 
         Raises:
             TableNotFound: it names a table that doesn't exist.

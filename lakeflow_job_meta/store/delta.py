@@ -31,10 +31,10 @@ from lakeflow_job_meta.model.table import (
 from lakeflow_job_meta.store import delta_tables as delta
 from lakeflow_job_meta.store import feed
 from lakeflow_job_meta.store.arrow import EPOCH, missing_required, to_rows, to_table, with_texts
+from lakeflow_job_meta.store.base import SCHEMA_VERSION
 from lakeflow_job_meta.store.defaults import value_of
 from lakeflow_job_meta.store.delta_tables import ACTION, Declaration, DeltaTables, Edit
 
-SCHEMA_VERSION = "lakeflow_job_meta.schema_version"
 PUSHED_DOWN = 200
 """So many values of one column are given to delta-rs as a filter; more are cheaper to filter here."""
 
@@ -196,6 +196,8 @@ def _snapshot(opened: DeltaTable, columns: Sequence[str] | None, where: Mapping[
     for name in (*(columns or ()), *(where or ())):
         if name not in known:
             raise StoreError(f"unknown column '{name}'", hint=nearest(name, known) or "known: " + ", ".join(known))
+    if where and not all(where.values()):
+        return Snapshot(str(opened.metadata().id), opened.version(), ())  # no value, no row: no file need be read
     pushed, kept = _split(where or {})
     asked = list(columns) if columns is not None else known
     scanned = [*asked, *(name for name in kept if name not in asked)]

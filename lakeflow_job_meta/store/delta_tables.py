@@ -6,6 +6,7 @@ Belongs here: what the store's methods and the SQL front door share. Doesn't: SQ
 from __future__ import annotations
 
 import getpass
+import os
 import random
 import threading
 import time
@@ -196,7 +197,8 @@ def _mark(path: Path) -> tuple[int, int] | None:
 
 
 def commit_by(operation: str, *, alone: bool = True) -> CommitProperties:
-    """Who commits what; `alone`: only if nobody committed since the version that was read."""
+    """Who commits what (delta-rs's own word if empty); `alone`: only if nobody committed since the version that was
+    read."""
     # With 0 retries delta-rs refuses as soon as any other commit came between, instead of judging whether it matters.
     return CommitProperties(
         custom_metadata={"userName": user(), OPERATION: operation}, max_commit_retries=0 if alone else None
@@ -208,7 +210,7 @@ def user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "unknown"
+        return f"uid {os.getuid()}"
 
 
 def append(table: DeltaTable, rows: Table, operation: str, *, alone: bool) -> None:

@@ -39,7 +39,9 @@ NOT_OURS = ("make", "git", "databricks", "export", "kill")
 
 SAME = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
-    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?(\+00:00| UTC)?"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([.,]\d+)?(\+00:00| UTC)?"), "TIME"),
+    (re.compile(r" by \S+, TIME"), " by USER, TIME"),
+    (re.compile(r"^( TIME +)\S+(?= )", re.MULTILINE), r"\1USER"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"\b\d{12,17}\b"), "ID"),
     (re.compile(r"\b\d+\.\d s\b"), "SECONDS"),

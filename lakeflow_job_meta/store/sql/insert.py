@@ -12,6 +12,7 @@ from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.store import delta_tables as delta
 from lakeflow_job_meta.store.delta_tables import DeltaTables
+from lakeflow_job_meta.store.sql.arity import filled_by
 from lakeflow_job_meta.store.sql.names import table_name
 from lakeflow_job_meta.store.sql.query import bind, known
 from lakeflow_job_meta.store.sql.session import Session
@@ -64,11 +65,10 @@ class _Goal:
         """
         if self.listed is not None:
             return self._checked(self.listed, given)
-        names = [column.name for column in self.columns]
-        # Databricks wants all; here the guide's INSERT may leave out what has a default.
-        if given > len(names) or any(column.default is None for column in self.columns[given:]):
-            raise self._arity(given, len(names), names[given:])
-        return names[:given]
+        filled = filled_by(given, self.columns)
+        if filled is None:
+            raise self._arity(given, len(self.columns), [column.name for column in self.columns[given:]])
+        return [column.name for column in filled]
 
     def _checked(self, listed: Sequence[str], given: int) -> list[str]:
         names = [column_named(each, self.columns, self.name).name for each in listed]

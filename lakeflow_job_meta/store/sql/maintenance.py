@@ -200,7 +200,8 @@ def optimize(tables: DeltaTables, session: Session, statement: Statement) -> Row
     rest = statement.words[after:]
     with known(tables, name), tables.latest(name) as opened:
         if not rest:
-            return [{"path": str(tables.folder(name)), "metrics": opened.optimize.compact()}]
+            metrics = opened.optimize.compact(commit_properties=delta.commit_by("OPTIMIZE", alone=False))
+            return [{"path": str(tables.folder(name)), "metrics": metrics}]
         if rest[:2] != ("ZORDER", "BY"):
             _nothing_more("OPTIMIZE", rest)
         given = [token.text for token in statement.tokens[after + 2 :] if token.text not in {"(", ")", ","}]
@@ -208,7 +209,8 @@ def optimize(tables: DeltaTables, session: Session, statement: Statement) -> Row
         unknown = [each for each in given if each.lower() not in known_columns]
         if unknown or not given:
             raise SqlError(f"[UNRESOLVED_COLUMN] ZORDER BY: {name} has no column '{', '.join(unknown)}'")
-        metrics = opened.optimize.z_order([known_columns[each.lower()] for each in given])
+        by = [known_columns[each.lower()] for each in given]
+        metrics = opened.optimize.z_order(by, commit_properties=delta.commit_by("OPTIMIZE", alone=False))
         return [{"path": str(tables.folder(name)), "metrics": metrics}]
 
 
@@ -222,7 +224,7 @@ def vacuum(tables: DeltaTables, session: Session, statement: Statement) -> Rows:
     hours = int(found[1]) if found[1] else None
     with known(tables, name), tables.latest(name) as opened:
         try:
-            removed = opened.vacuum(hours, dry_run=bool(found[2]))
+            removed = opened.vacuum(hours, dry_run=bool(found[2]), commit_properties=delta.commit_by("", alone=False))
         except DeltaError as problem:
             if "retention period" not in str(problem):
                 raise

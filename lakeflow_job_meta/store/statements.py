@@ -1,0 +1,292 @@
+"""Databricks SQL as text, pure: every name quoted, every value a parameter.
+
+Only where the grammar takes no parameter (names, versions, comments and properties of a new table) is something written
+into the text, and then quoted or a number.
+"""
+
+# ruff: noqa: S608 (to build SQL is what this file is for)
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from lakeflow_job_meta.model.table import Column, Row, TableName, TableSpec
+from lakeflow_job_meta.store.edits import ACTION
+from lakeflow_job_meta.store.engine_errors import MOVED
+from lakeflow_job_meta.store.feed import FEED
+from lakeflow_job_meta.store.values import arrived, json_type, stored, travelling
+
+Where = Mapping[str, Sequence[Any]]
+
+HASH = "__lakeflow_hash"
+"""The column of a read whose rows are to be decided on: what the engine makes of the whole row."""
+
+FEW = 20
+"""So many values of one column are a parameter each, which the engine can skip files by; more travel as one JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A statement and the values of its `:name` markers."""
+
+    text: str
+    parameters: Mapping[str, Any]
+
+
+def quoted(name: str) -> str:
+    """The name as an identifier.
+
+    >>> quoted("a`b")
+    '`a``b`'
+    """
+    return "`" + name.replace("`", "``") + "`"
+
+
+def full_name(table: TableName) -> str:
+    """The table's three parts, quoted."""
+    return ".".join(quoted(part) for part in (table.catalog, table.schema, table.name))
+
+
+def literal(text: str) -> str:
+    """The text as a string literal.
+
+    >>> print(literal("it's"))
+    'it\\'s'
+    """
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r") + "'"
+
+
+def detail(table: TableName) -> str:
+    """Asks for the table's id and properties."""
+    return f"DESCRIBE DETAIL {full_name(table)}"
+
+
+def describe(table: TableName) -> str:
+    """Asks for the table's columns and their defaults."""
+    return f"DESCRIBE TABLE EXTENDED {full_name(table)}"
+
+
+def history(table: TableName, limit: int) -> str:
+    """Asks for the newest commits."""
+    return f"DESCRIBE HISTORY {full_name(table)} LIMIT {limit:d}"
+
+
+def create(spec: TableSpec, properties: Mapping[str, str], *, with_defaults: bool) -> str:
+    """Makes the table; fails where it exists already."""
+    columns = ",\n  ".join(_declaration(each, with_defaults) for each in spec.columns)
+    parts = [f"CREATE TABLE {full_name(spec.name)} (\n  {columns}\n) USING DELTA"]
+    if spec.partition_by:
+        parts.append(f"PARTITIONED BY ({_list(spec.partition_by)})")
+    if spec.description:
+        parts.append(f"COMMENT {literal(spec.description)}")
+    listed = {FEED: "true", **properties}
+    parts.append(
+        f"TBLPROPERTIES ({', '.join(f'{literal(name)} = {literal(value)}' for name, value in listed.items())})"
+    )
+    return "\n".join(parts)
+
+
+def _declaration(column: Column, with_default: bool) -> str:
+    kind = f"ARRAY<{column.type}>" if column.mode == "REPEATED" else column.type
+    parts = [quoted(column.name), kind]
+    if column.required:
+        parts.append("NOT NULL")
+    if with_default and column.default is not None:
+        parts.append(f"DEFAULT {column.default}")
+    if column.description:
+        parts.append(f"COMMENT {literal(column.description)}")
+    return " ".join(parts)
+
+
+def select(table: TableName, version: int, *, columns: Sequence[str] | None = None, where: Where | None = None) -> Sql:
+    """Reads rows of one version."""
+    text, parameters = _predicate(where or {})
+    asked = "*" if columns is None else _list(columns)
+    return Sql(f"SELECT {asked} FROM {full_name(table)} VERSION AS OF {version:d} WHERE {text}", parameters)
+
+
+def select_to_decide(table: TableName, version: int, where: Where) -> Sql:
+    """Reads rows of one version, each with its HASH."""
+    text, parameters = _predicate(where)
+    return Sql(
+        f"SELECT *, {_hash('*')} AS {quoted(HASH)} FROM {full_name(table)} VERSION AS OF {version:d} WHERE {text}",
+        parameters,
+    )
+
+
+def feed(table: TableName, since: int, until: int | None, where: Where | None = None) -> Sql:
+    """Reads the change feed of the versions from `since` to `until`, both included, or to the newest."""
+    text, parameters = _predicate(where or {})
+    ends = "" if until is None else f", {until:d}"
+    return Sql(
+        f"SELECT * FROM table_changes({literal(full_name(table))}, {since:d}{ends}) WHERE {text}",
+        parameters,
+    )
+
+
+def insert(table: TableName, columns: Sequence[Column], rows: Sequence[Row]) -> Sql:
+    """Adds rows."""
+    names = [each.name for each in columns]
+    values = ", ".join(arrived(column, f"s.c{position}") for position, column in enumerate(columns))
+    return Sql(
+        f"INSERT INTO {full_name(table)} ({_list(names)})\nSELECT {values} FROM ({_unpacked(columns, {})}) AS s",
+        {"rows": _packed(columns, rows, {})},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was read and what it made somebody decide.
+
+    `hashes` are those of all rows that were read, by key; `read_columns` the columns in the table's own order; `edits`
+    as `edits.edits_of` gives them; `columns` those that are written.
+    """
+
+    spec: TableSpec
+    where: Where
+    hashes: Mapping[tuple[Any, ...], Sequence[str]]
+    read_columns: Sequence[str]
+    columns: Sequence[Column]
+    edits: Sequence[Row]
+
+
+def merge(decided: Decided) -> Sql:
+    """Writes all edits, or none where the rows are not as they were read: the statement then fails with MOVED.
+
+    Two guards look at the version that the statement itself runs on. The rows of the scope, counted by the hashes of
+    all of them, are those that were read: so nothing that was decided on changed, also what isn't written. And each row
+    that is changed has one of the hashes that were read under its key, a row that is added has no other of its key:
+    that holds even where an engine reads the scope from another version than the rows that it changes.
+
+    What commits after that version is Delta's business, and what it lets through does no harm:
+
+    - Who changes or deletes a row that we change or delete, is refused, or we are: under each of Delta's isolation
+      levels, and where Databricks tells conflicts by rows instead of files too.
+    - Under WriteSerializable a blind INSERT doesn't conflict with us. Had it come just after us, all would be as it is
+      now; who inserts without reading can't mind. The next read sees its rows.
+    - Two of our own writes that change no row in common could slip past each other only where conflicts are told by
+      rows (deletion vectors, no partitions), each deciding on what the other one changes. The state table is
+      partitioned, so conflicts there are told by files; and every write of it changes the lease's row.
+    """
+    spec, columns = decided.spec, decided.columns
+    scope, parameters = _predicate(decided.where)
+    narrowed, more = _predicate(_narrowed(decided), alias="t", start="p")
+    position = {column.name: number for number, column in enumerate(columns)}
+    values = {column.name: arrived(column, f"s.c{position[column.name]}") for column in columns}
+    same = [_same(f"t.{quoted(name)}", values[name], name in _required(spec)) for name in spec.key]
+    whole = ", ".join(f"t.{quoted(name)}" for name in decided.read_columns)
+    as_read = f"array_contains(s.was, {_hash(whole)})"
+    moved = f"raise_error({literal(MOVED)})"
+    assigned = [f"t.{quoted(name)} = {value}" for name, value in values.items() if name not in spec.key]
+    actions = {edit[ACTION] for edit in decided.edits}
+    first = spec.key[0]
+    inserted = [
+        f"CASE WHEN s.ok AND s.action = 'insert' THEN {value} ELSE {moved} END" if name == first else value
+        for name, value in values.items()
+    ]
+    lines = [
+        f"MERGE INTO {full_name(spec.name)} AS t",
+        f"USING (SELECT r.*, g.digest = :digest AS ok FROM ({_unpacked(columns, _GUARDS)}) AS r",
+        f"  CROSS JOIN (SELECT {_DIGEST} AS digest FROM (SELECT {_hash('*')} AS h",
+        f"    FROM {full_name(spec.name)} WHERE {scope})) AS g) AS s",
+        f"ON {' AND '.join([*same, narrowed])}",
+    ]
+    if "update" in actions and assigned:
+        lines.append(
+            f"WHEN MATCHED AND s.ok AND s.action = 'update' AND {as_read} THEN UPDATE SET {', '.join(assigned)}"
+        )
+    if "delete" in actions:
+        lines.append(f"WHEN MATCHED AND s.ok AND s.action = 'delete' AND {as_read} THEN DELETE")
+    lines += [
+        f"WHEN MATCHED THEN UPDATE SET t.{quoted(first)} = {moved}",
+        f"WHEN NOT MATCHED THEN INSERT ({_list(values)}) VALUES ({', '.join(inserted)})",
+    ]
+    extra = {
+        "action": [str(edit[ACTION]) for edit in decided.edits],
+        "was": [list(decided.hashes.get(tuple(edit[name] for name in spec.key), ())) for edit in decided.edits],
+    }
+    rows = _packed(columns, decided.edits, extra)
+    return Sql("\n".join(lines), {**parameters, **more, "digest": digest(decided.hashes), "rows": rows})
+
+
+_GUARDS = {"action": "string", "was": "array<string>"}
+_DIGEST = "sha2(concat_ws(',', sort_array(collect_list(h))), 256)"
+
+
+def digest(hashes: Mapping[Any, Sequence[str]]) -> str:
+    """What `_DIGEST` gives for rows of these hashes."""
+    listed = sorted(each for some in hashes.values() for each in some)
+    return hashlib.sha256(",".join(listed).encode()).hexdigest()
+
+
+def _hash(columns: str) -> str:
+    # As JSON, since a hash of several columns would take a value that moved to the next column for the same.
+    return f"sha2(to_json(struct({columns})), 256)"
+
+
+def _required(spec: TableSpec) -> frozenset[str]:
+    return frozenset(column.name for column in spec.columns if column.required)
+
+
+def _same(target: str, source: str, required: bool) -> str:
+    return f"{target} = {source}" if required else f"{target} <=> {source}"
+
+
+def _narrowed(decided: Decided) -> Where:
+    """What the rows to be changed have in common: files of other rows are then not even looked at, and writes in other
+    partitions don't conflict."""
+    written = {
+        name: list(dict.fromkeys(edit[name] for edit in decided.edits))
+        for name in decided.spec.partition_by
+        if name in decided.spec.key
+    }
+    return {**decided.where, **{name: values for name, values in written.items() if len(values) <= FEW}}
+
+
+def _unpacked(columns: Sequence[Column], guards: Mapping[str, str]) -> str:
+    fields = [f"{name}: {kind}" for name, kind in guards.items()]
+    fields += [f"c{position}: {json_type(column)}" for position, column in enumerate(columns)]
+    return f"SELECT inline(from_json(:rows, 'array<struct<{', '.join(fields)}>>'))"
+
+
+def _packed(columns: Sequence[Column], rows: Sequence[Row], extra: Mapping[str, Sequence[Any]]) -> str:
+    packed: list[dict[str, Any]] = []
+    for number, row in enumerate(rows):
+        entry = {name: values[number] for name, values in extra.items()}
+        for position, column in enumerate(columns):
+            value = stored(column, row.get(column.name))
+            if value is not None:
+                entry[f"c{position}"] = travelling(column, value)
+        packed.append(entry)
+    return json.dumps(packed, separators=(",", ":"))
+
+
+def _predicate(where: Where, *, alias: str = "", start: str = "w") -> tuple[str, dict[str, Any]]:
+    """Rows whose columns hold one of the listed values, as a condition and its parameters."""
+    parameters: dict[str, Any] = {}
+    conditions: list[str] = []
+    numbers = count()
+    for name, values in where.items():
+        column = f"{alias}.{quoted(name)}" if alias else quoted(name)
+        given = [value for value in values if value is not None]
+        choices = [f"{column} IS NULL"] if len(given) < len(values) else []
+        if len(given) > FEW:
+            marker = f"{start}{next(numbers)}"
+            parameters[marker] = json.dumps(given)
+            kind = "string" if all(isinstance(value, str) for value in given) else "bigint"
+            choices.append(f"array_contains(from_json(:{marker}, 'array<{kind}>'), {column})")
+        elif given:
+            markers = [f"{start}{next(numbers)}" for _ in given]
+            parameters.update(zip(markers, given, strict=True))
+            choices.append(f"{column} IN ({', '.join(f':{marker}' for marker in markers)})")
+        conditions.append(f"({' OR '.join(choices)})" if choices else "false")
+    return " AND ".join(conditions) or "true", parameters
+
+
+def _list(names: Collection[str] | Iterable[str]) -> str:
+    return ", ".join(quoted(name) for name in names)
