@@ -5,7 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test chaos check bench clean
+JARS := .cache/jars
+
+.PHONY: help demo test jars chaos check bench clean
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -25,6 +27,21 @@ $(VENV)/.dev: $(VENV)/.test
 	@$(BIN)/python -m pip install -q -e '.[test,dev]'
 	@touch $@
 
+$(VENV)/.spark: $(VENV)/.test
+	@echo "Installing Spark and the warehouse driver …"
+	@$(BIN)/python -m pip install -q -e '.[test,spark,warehouse]'
+	@touch $@
+
+$(JARS)/delta: tests/parity/java/pom.xml
+	@echo "Fetching Delta's jars …"
+	@mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(JARS)
+	@touch $@
+
+$(JARS)/alias-catalog.jar: tests/parity/java/AliasCatalog.java $(JARS)/delta $(VENV)/.spark
+	@classes=$$(mktemp -d) && spark=$$($(BIN)/python -c 'import pyspark; print(pyspark.__path__[0])') \
+	  && javac -nowarn -cp "$$spark/jars/*:$(JARS)/*" -d $$classes $< && jar cf $@ -C $$classes . ; \
+	  status=$$?; rm -rf $$classes; exit $$status
+
 $(VENV)/.bench: $(VENV)/.base
 	@echo "Installing what draws the plot …"
 	@$(BIN)/python -m pip install -q -e '.[bench]'
@@ -34,12 +51,14 @@ demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
-	@$(BIN)/python -m pytest -q -n auto $(if $(CI),-rs,) $(PYTEST)
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup $(if $(CI),-rs,) $(PYTEST)
+
+jars: $(JARS)/alias-catalog.jar  ## what the tests on Spark and a warehouse need beside Java 17 and Maven
 
 chaos: $(VENV)/.test  ## every kill point and contest; about 25 minutes
 	@$(BIN)/python -m tests.chaos --all
 
-check: $(VENV)/.dev  ## style, types, layers
+check: $(VENV)/.dev $(VENV)/.spark  ## style, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
@@ -49,4 +68,4 @@ bench: $(VENV)/.bench  ## measure: requests, CPU, memory, commits; about half an
 	@$(BIN)/python -m benchmarks --modules 10 100 1000 10000 --latency-ms 0 50 --repeat 3 --save
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .lakeflow build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(JARS) .lakeflow build dist *.egg-info .pytest_cache .ruff_cache

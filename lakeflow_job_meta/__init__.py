@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lakeflow_job_meta.metadata_manager import MetadataManager
     from lakeflow_job_meta.monitor import MetadataMonitor
     from lakeflow_job_meta.orchestrator import JobOrchestrator
+    from lakeflow_job_meta.store.spark import SparkStore
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ _MODULES = {
     "LakeflowJobMetaError": "errors",
     "MetadataManager": "metadata_manager",
     "MetadataMonitor": "monitor",
+    "SparkStore": "store.spark",
     "StoreError": "errors",
     "UsageError": "errors",
     "WorkspaceError": "errors",
@@ -45,6 +47,7 @@ __all__ = [
     "LakeflowJobMetaError",
     "MetadataManager",
     "MetadataMonitor",
+    "SparkStore",
     "StoreError",
     "UsageError",
     "WorkspaceError",

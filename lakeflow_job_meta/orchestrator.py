@@ -265,7 +265,7 @@ class JobOrchestrator:
         return self._planning.tenure().current()
 
     def monitors(self) -> list[dict[str, Any]]:
-        """The monitors that gave a sign of life: holder, works, died, since, beat_at, interval, last_cycle, failing, …"""
+        """The monitors that gave a sign of life: holder, works, died, and what control.heartbeat.Sign has."""
         return read_monitors(self.store, self.tables, self.workspace.id)
 
     def release_lease(self) -> Lease | None:
@@ -304,12 +304,13 @@ class JobOrchestrator:
         self._planning.state("identity").acknowledge()
 
     def log(self, limit: int = 100, module: str | None = None) -> list[dict[str, Any]]:
-        """The newest actions first; those of one module if one is named."""
+        """The newest actions first; those of one module if one is named. The table has the reconciles too."""
         self.tables.require(self.store)
         self.tables.check_readable(self.store, "log")
         where = None if module is None else {"module_name": [module]}
         rows = self.store.read(self.tables.log.name, where=where).rows
-        return [dict(row) for row in sorted(rows, key=lambda row: row["logged_at"], reverse=True)[:limit]]
+        actions = (row for row in rows if row["module_name"] is not None)
+        return [dict(row) for row in sorted(actions, key=lambda row: row["logged_at"], reverse=True)[:limit]]
 
     def create_or_update_job(self, module: str) -> int:
         """Bring one module's job up to date; returns its id.

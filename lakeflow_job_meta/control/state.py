@@ -15,7 +15,7 @@ from lakeflow_job_meta.control.tenure import LEASE, Tenure
 from lakeflow_job_meta.engine.ports import StateWrite
 from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
 from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
-from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome
+from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Summary
 from lakeflow_job_meta.model.table import Changes, Row, Snapshot, TableSpec
 from lakeflow_job_meta.store.base import Store
 
@@ -131,15 +131,18 @@ class JobState:
 
         return decide
 
-    def log(self, outcomes: Sequence[Outcome]) -> None:
-        """Append what was done."""
-        logged_at = self.now()
-        rows = [
+    def log(self, outcomes: Sequence[Outcome], whole: Summary | None = None) -> None:
+        """Append what was done; `whole` gets a row of its own."""
+        about = {
+            "correlation_id": self.correlation_id,
+            "logged_at": self.now(),
+            "actor": self.actor,
+            "workspace_id": self.workspace_id,
+            "control_version": self.control_version,
+        }
+        rows: list[Row] = [
             {
-                "correlation_id": self.correlation_id,
-                "logged_at": logged_at,
-                "actor": self.actor,
-                "workspace_id": self.workspace_id,
+                **about,
                 "module_name": outcome.action.module,
                 "job_id": outcome.job_id,
                 "action": str(outcome.action.kind),
@@ -147,11 +150,14 @@ class JobState:
                 "message": outcome.error or outcome.action.reason,
                 "before_fingerprint": outcome.action.recorded.fingerprint if outcome.action.recorded else None,
                 "after_fingerprint": outcome.fingerprint,
-                "control_version": self.control_version,
                 "duration_ms": outcome.duration_ms,
             }
             for outcome in outcomes
         ]
+        if whole is not None:
+            ended = "failed" if whole.failed or whole.left else "done"
+            told = {"action": "reconcile", "outcome": ended, "message": str(whole), "duration_ms": whole.duration_ms}
+            rows.append({**about, **told})
         self._made(self.tables.log, lambda: self.store.append(self.tables.log, rows))
 
     def _made(self, spec: TableSpec, write: Callable[[], object]) -> None:

@@ -22,7 +22,7 @@ from lakeflow_job_meta.engine.targets import desired_settings
 from lakeflow_job_meta.errors import LeaseLost, WorkspaceError
 from lakeflow_job_meta.model.job import Pending, RecordedJob
 from lakeflow_job_meta.model.masking import secrets_in, without
-from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
+from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan, Summary
 
 GROUP_SIZE = 250
 """Results in one commit of the state; a commit costs as much as dozens of calls."""
@@ -63,7 +63,7 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
     intents = {action.module: _intent(action, plan, around) for action in actions}
     around.state.begin(_first_write(actions, intents))
     jobs, queries = FencedJobs(around.jobs, around.state.check), FencedQueries(around.queries, around.state.check)
-    group = _Group(around.state, intents, jobs)
+    group, started = _Group(around.state, intents, jobs), time.monotonic()
     outcomes: list[Outcome] = []
     try:
         try:
@@ -84,7 +84,10 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
                 around.on_outcome(applied.outcome)
         finally:
             complete = len(outcomes) == len(actions) and all(outcome.done for outcome in outcomes)
-            group.flush(last=True, mark=plan.mark if complete else None)
+            done = sum(outcome.done for outcome in outcomes)
+            took = round((time.monotonic() - started) * 1000)
+            whole = Summary(done, len(outcomes) - done, len(actions) - len(outcomes), took)
+            group.flush(whole, mark=plan.mark if complete else None)
     except LeaseLost:
         jobs.put_right(around.state.read(), around.rules)
         raise
@@ -232,12 +235,14 @@ class _Group:
         if len(self.waiting) >= GROUP_SIZE or time.monotonic() - self.since >= GROUP_SECONDS:
             self.flush()
 
-    def flush(self, *, last: bool = False, mark: Mapping[str, Any] | None = None) -> None:
+    def flush(self, whole: Summary | None = None, *, mark: Mapping[str, Any] | None = None) -> None:
+        """Commit what waits; `whole` says that it was the last."""
+        last = whole is not None
         if self.waiting or last:
             rows = {applied.outcome.action.module: applied.row for applied in self.waiting}
             self.state.write(StateWrite(rows, {module: self.intents[module] for module in rows}), last=last, mark=mark)
             self.jobs.forget([row for row in rows.values() if row is not None])
-        if self.waiting:
-            self.state.log([applied.outcome for applied in self.waiting])
+        if self.waiting or last:
+            self.state.log([applied.outcome for applied in self.waiting], whole)
             self.waiting = []
         self.since = time.monotonic()

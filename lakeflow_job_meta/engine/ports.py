@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from lakeflow_job_meta.model.job import ObservedJob, RecordedJob, SavedQuery, Settings
-from lakeflow_job_meta.model.plan import Outcome
+from lakeflow_job_meta.model.plan import Outcome, Summary
 
 
 class Jobs(Protocol):
@@ -113,6 +113,6 @@ class State(Protocol):
         """A moment after which no earlier holder of the lease has sent anything; None before the lease is taken."""
         ...
 
-    def log(self, outcomes: Sequence[Outcome]) -> None:
-        """Append what was done to the log."""
+    def log(self, outcomes: Sequence[Outcome], whole: Summary | None = None) -> None:
+        """Append what was done to the log; `whole` comes with the last of them."""
         ...

@@ -270,6 +270,20 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of a plan as a whole: how many actions are done, failed, and not begun; how long it took."""
+
+    done: int
+    failed: int
+    left: int
+    duration_ms: int
+
+    def __str__(self) -> str:
+        counts = {"done": self.done, "failed": self.failed, "not begun": self.left}
+        return ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one action; `fingerprint` is that of what is recorded now."""
 

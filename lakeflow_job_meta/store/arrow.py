@@ -5,7 +5,7 @@ Timestamps are aware datetimes in UTC on the Python side, microseconds on the Ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate
 from typing import Any, cast
@@ -132,15 +132,3 @@ def _first_misfit(kind: DataType, values: Iterable[Any]) -> Any:
 
 def _plain(kind: DataType) -> str:
     return str(kind).removeprefix("arro3.core.DataType<").strip().removesuffix(">")
-
-
-def missing_required(
-    rows: Iterable[Row], required: Sequence[str], key: Sequence[str]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """Each (column, key of the row) where a REQUIRED column has no value."""
-    return [
-        (column, {name: row.get(name) for name in key})
-        for row in rows
-        for column in required
-        if row.get(column) is None
-    ]

@@ -6,7 +6,7 @@ Reading and writing need only deltalake and arro3; DuckDB and sqlglot are import
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ from arro3.core import Table
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, nearest
-from lakeflow_job_meta.errors import InputError, StoreError, TableNotFound
+from lakeflow_job_meta.diagnostics import nearest
+from lakeflow_job_meta.errors import StoreError, TableNotFound
 from lakeflow_job_meta.model.table import (
     Changes,
-    Column,
     Commit,
     Row,
     RowChange,
@@ -29,11 +28,11 @@ from lakeflow_job_meta.model.table import (
     TableSpec,
 )
 from lakeflow_job_meta.store import delta_tables as delta
-from lakeflow_job_meta.store import feed
-from lakeflow_job_meta.store.arrow import EPOCH, missing_required, to_rows, to_table, with_texts
+from lakeflow_job_meta.store import edits, feed
+from lakeflow_job_meta.store.arrow import EPOCH, to_rows, to_table, with_texts
 from lakeflow_job_meta.store.base import SCHEMA_VERSION
-from lakeflow_job_meta.store.defaults import value_of
-from lakeflow_job_meta.store.delta_tables import ACTION, Declaration, DeltaTables, Edit
+from lakeflow_job_meta.store.delta_tables import Declaration, DeltaTables, Edit
+from lakeflow_job_meta.store.edits import ACTION
 
 PUSHED_DOWN = 200
 """So many values of one column are given to delta-rs as a filter; more are cheaper to filter here."""
@@ -110,7 +109,9 @@ class DeltaStore:
         with self._tables.latest(spec.name) as opened:
             snapshot = _snapshot(opened, None, where)
             wanted = decide(snapshot)
-            rows = self._edits(spec, delta.columns_of(opened), snapshot, wanted) if wanted else []
+            rows = (
+                edits.edits_of(spec, delta.columns_of(opened), snapshot.rows, wanted, self._evaluate) if wanted else []
+            )
             if not rows:
                 return None
             schema = delta.arrow_schema(opened)
@@ -120,28 +121,6 @@ class DeltaStore:
                 delta.commit(opened, _keyed_edit(spec, rows, to_table(rows, delta.edit_schema(schema))))
             return opened.version()
 
-    def _edits(
-        self, spec: TableSpec, columns: Sequence[Column], snapshot: Snapshot, wanted: Changes
-    ) -> list[dict[str, Any]]:
-        """Only what differs, each row with its action; nothing where all is as wanted already."""
-        existing: dict[tuple[Any, ...], list[Row]] = {}
-        for row in snapshot.rows:
-            existing.setdefault(_key(spec, row), []).append(row)
-        _refuse_doubles(spec, wanted)
-        edits: list[dict[str, Any]] = []
-        added: list[Row] = []
-        for row in wanted.upserts:
-            _refuse_unknown(spec.name, row, columns)
-            here = existing.get(_key(spec, row))
-            if here is None:
-                added.append(row)
-            elif any(old.get(name) != value for old in here for name, value in row.items()):
-                edits.append({**here[0], **row, ACTION: "update"})
-        edits += [{**row, ACTION: "insert"} for row in self._filled(added, columns)]
-        _refuse_missing(spec, edits, columns)
-        gone = [_key(spec, row) for row in wanted.deletes if _key(spec, row) in existing]
-        return edits + [{**dict(zip(spec.key, key, strict=True)), ACTION: "delete"} for key in gone]
-
     def append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
         return self._tables.rerun(str(spec.name), partial(self._append, spec, rows))
 
@@ -150,18 +129,11 @@ class DeltaStore:
             if rows:
                 columns = delta.columns_of(opened)
                 for row in rows:
-                    _refuse_unknown(spec.name, row, columns)
-                filled = self._filled(rows, columns)
-                _refuse_missing(spec, filled, columns)
+                    edits.refuse_unknown(spec.name, row, columns)
+                filled = edits.with_defaults(rows, columns, self._evaluate)
+                edits.refuse_missing(spec, filled, columns)
                 delta.append(opened, to_table(filled, delta.arrow_schema(opened)), "WRITE", alone=False)
             return opened.version()
-
-    def _filled(self, rows: Sequence[Row], columns: Sequence[Column]) -> list[dict[str, Any]]:
-        """The rows with the defaults of the columns that they don't name; one clock reading for all of them."""
-        now = datetime.now(UTC)
-        lacking = [each for each in columns if each.default is not None and any(each.name not in row for row in rows)]
-        defaults = {each.name: value_of(each.default or "", now, self._evaluate) for each in lacking}
-        return [{**defaults, **row} for row in rows]
 
     def _evaluate(self, expression: str) -> Any:
         return self.sql(f"SELECT {expression} AS value")[0]["value"]
@@ -224,46 +196,10 @@ def _literal(value: str | int) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
-def _key(spec: TableSpec, row: Row) -> tuple[Any, ...]:
-    missing = [name for name in spec.key if name not in row]
-    if missing or not spec.key:
-        raise StoreError(f"{spec.name}: a row without its key {', '.join(missing) or '(the table declares none)'}")
-    return tuple(row[name] for name in spec.key)
-
-
 def _keyed_edit(spec: TableSpec, rows: Sequence[Row], source: Table) -> Edit:
     names = source.column_names
     with_action = with_texts(source, ACTION, [row[ACTION] for row in rows])
     return Edit(with_action, {name: name for name in spec.key}, {name: name for name in names}, "MERGE")
-
-
-def _refuse_doubles(spec: TableSpec, wanted: Changes) -> None:
-    seen: set[tuple[Any, ...]] = set()
-    for row in (*wanted.upserts, *wanted.deletes):
-        key = _key(spec, row)
-        if key in seen:
-            raise StoreError(f"{spec.name}: one write names the row {key!r} twice")
-        seen.add(key)
-
-
-def _refuse_unknown(table: TableName, row: Row, columns: Sequence[Column]) -> None:
-    known = [each.name for each in columns]
-    for name in row:
-        if name not in known:
-            raise StoreError(f"{table} has no column '{name}'", hint=nearest(name, known))
-
-
-def _refuse_missing(spec: TableSpec, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    required = [each.name for each in columns if each.required]
-    found = missing_required(rows, required, spec.key)
-    if found:
-        raise InputError(
-            f"{spec.name}: a required column has no value",
-            diagnostics=[
-                Diagnostic(f"required, but NULL (row {dict(key)!r})", RowLocation(str(spec.name), column=column))
-                for column, key in found
-            ],
-        )
 
 
 def _commit(entry: Mapping[str, Any]) -> Commit:

@@ -26,6 +26,8 @@ from deltalake.schema import ArrayType, Field, PrimitiveType
 from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.store.arrow import EPOCH, nullable, without_metadata
+from lakeflow_job_meta.store.defaults import defaults_of
+from lakeflow_job_meta.store.edits import ACTION
 from lakeflow_job_meta.store.feed import FEED, log_file
 
 Result = TypeVar("Result")
@@ -39,9 +41,6 @@ DELTA_TYPES = {
     "FLOAT": "float", "BOOLEAN": "boolean", "TIMESTAMP": "timestamp", "DATE": "date", "BINARY": "binary",
 }  # fmt: skip
 TYPE_NAMES = {delta: name for name, delta in DELTA_TYPES.items()}
-
-ACTION = "__action"
-"""The column of a merge's source that says what to do with the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +149,11 @@ def reported(name: TableName) -> Generator[None, None, None]:
         raise StoreError(f"{name}: {problem}") from problem
 
 
+_DROPPABLE = "drop the feature from the table, or use a Databricks or Spark store for it"
+_FOR_GOOD = (
+    "this feature stays: use a Databricks or Spark store for the table, or copy its rows into one that is made with "
+    "table_defaults: product"
+)
 _RACES = ("Failed to commit transaction: 0", "concurrent", "already exists: ", "Version mismatch")
 
 
@@ -157,10 +161,8 @@ def _translated(name: TableName, problem: DeltaError) -> Exception:
     # Some messages end in a native backtrace.
     text = str(problem).split("\n   0: ", 1)[0].strip()
     if "features required" in text or "nsupported" in text:
-        return StoreError(
-            f"{name}: the embedded store can't work with this table: {text}",
-            hint="drop the feature from the table, or use a Databricks or Spark store for it",
-        )
+        hint = _FOR_GOOD if "ColumnDefaults" in text else _DROPPABLE
+        return StoreError(f"{name}: the embedded store can't work with this table: {text}", hint=hint)
     if isinstance(problem, CommitFailedError) and any(each in text for each in _RACES):
         return LostRace(text)
     return StoreError(f"{name}: {text}")
@@ -270,17 +272,18 @@ def edit_schema(schema: Schema) -> Schema:
 
 def columns_of(table: DeltaTable) -> tuple[Column, ...]:
     """The table's columns in our own words."""
-    return tuple(_column(each) for each in table.schema().fields)
+    kept = {name.lower(): text for name, text in defaults_of(table.metadata().configuration).items()}
+    return tuple(_column(each, kept.get(each.name.lower())) for each in table.schema().fields)
 
 
-def _column(field: Field) -> Column:
+def _column(field: Field, kept: str | None) -> Column:
     metadata = cast("Mapping[str, Any]", field.metadata)
     kind, repeated = field.type, False
     if isinstance(kind, ArrayType):
         kind, repeated = kind.element_type, True
     name = TYPE_NAMES.get(kind.type, kind.type.upper()) if isinstance(kind, PrimitiveType) else str(kind.type).upper()
     mode = "REPEATED" if repeated else "NULLABLE" if field.nullable else "REQUIRED"
-    default = metadata.get("CURRENT_DEFAULT")
+    default = metadata.get("CURRENT_DEFAULT", kept)
     return Column(field.name, name, mode, str(metadata.get("comment", "")), None if default is None else str(default))
 
 

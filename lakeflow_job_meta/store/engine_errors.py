@@ -39,8 +39,8 @@ _HINTS = {
     "CATALOG_NOT_FOUND": "the catalog has to be there already: docs/stores.md",
     "NO_SUCH_CATALOG_EXCEPTION": "the catalog has to be there already: docs/stores.md",
     "REQUIRES_SINGLE_PART_NAMESPACE": "this Spark has no such catalog: docs/stores.md",
-    "INSUFFICIENT_PERMISSIONS": "ask the owner for the grants that docs/stores.md lists",
-    "PERMISSION_DENIED": "ask the owner for the grants that docs/stores.md lists",
+    "INSUFFICIENT_PERMISSIONS": "ask the owner for the grants that docs/unity-catalog.md lists",
+    "PERMISSION_DENIED": "ask the owner for the grants that docs/unity-catalog.md lists",
 }
 _LONGEST = 1000
 

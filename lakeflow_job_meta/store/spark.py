@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Decode = Callable[[Any], Any]
 
+CAUSES = 10
+"""So many errors of a chain are looked at."""
+
 
 class SparkStore(SqlStore):
     """The store protocol over a Spark session.
@@ -174,8 +177,12 @@ def _said_by_java(problem: Exception) -> str:
     if not isinstance(problem, Py4JJavaError):
         return f"Spark doesn't answer: {problem}"
     thrown = cast("Any", problem.java_exception)
-    # The class last: Delta's older releases tell a lost race by it alone.
-    return f"{thrown.getMessage()}\n{thrown.getClass().getName()}"
+    lines: list[str] = []
+    # A task's own error is only the cause of its failure; and Delta's older releases tell a lost race by its class.
+    while thrown is not None and len(lines) < CAUSES:
+        lines.append(f"{thrown.getMessage()}\n{thrown.getClass().getName()}")
+        thrown = thrown.getCause()
+    return "\n".join(lines)
 
 
 _running = threading.local()

@@ -191,10 +191,11 @@ def merge(decided: Decided) -> Sql:
     ]
     lines = [
         f"MERGE INTO {full_name(spec.name)} AS t",
-        f"USING (SELECT r.*, g.digest = :digest AS ok FROM ({_unpacked(columns, _GUARDS)}) AS r",
+        f"USING (SELECT r.*, CASE WHEN g.digest = :digest THEN true ELSE {moved} END AS ok",
+        f"  FROM ({_unpacked(columns, _GUARDS)}) AS r",
         f"  CROSS JOIN (SELECT {_DIGEST} AS digest FROM (SELECT {_hash('*')} AS h",
         f"    FROM {full_name(spec.name)} WHERE {scope})) AS g) AS s",
-        f"ON {' AND '.join([*same, narrowed])}",
+        f"ON {' AND '.join([*same, narrowed, 's.ok'])}",
     ]
     if "update" in actions and assigned:
         lines.append(

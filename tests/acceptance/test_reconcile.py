@@ -347,5 +347,21 @@ def test_arguments_that_do_not_go_together_are_refused(project: Project) -> None
 def test_every_action_leaves_a_row_in_the_log(project: Project) -> None:
     project.add("a")
     apply(project)
-    rows = project.sql(f"SELECT module_name, action, outcome, control_version FROM {TABLE}_log")
-    assert rows == [{"module_name": "m", "action": "create", "outcome": "done", "control_version": 1}]
+    rows = project.sql(f"SELECT module_name, action, outcome, control_version FROM {TABLE}_log ORDER BY action")
+    assert rows == [
+        {"module_name": "m", "action": "create", "outcome": "done", "control_version": 1},
+        {"module_name": None, "action": "reconcile", "outcome": "done", "control_version": 1},
+    ]
+
+
+def test_a_reconcile_that_did_something_leaves_a_row_of_its_own(project: Project) -> None:
+    project.add("a")
+    project.add("b", module="refused")
+    project.site.fault(method="POST", path="/jobs/create$", nth=2, status=400, error_code="INVALID_PARAMETER_VALUE")
+    with pytest.raises(ApplyError):
+        apply(project)
+    project.site.no_faults()
+    apply(project)
+    apply(project)
+    rows = project.sql(f"SELECT outcome, message FROM {TABLE}_log WHERE action = 'reconcile' ORDER BY logged_at")
+    assert [(row["outcome"], row["message"]) for row in rows] == [("failed", "1 done, 1 failed"), ("done", "1 done")]

@@ -77,6 +77,29 @@ def test_a_service_principal_gets_a_new_token_whenever_the_old_one_ends(
     assert warehouse.count("OpenSession") == 1
 
 
+def test_a_service_principal_logs_in_anew_on_another_host_than_the_workspace(
+    warehouse: WarehouseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.parity.warehouse_server import running_warehouse
+
+    monkeypatch.setenv("DATABRICKS_CLIENT_ID", warehouse.logins.client_id)
+    monkeypatch.setenv("DATABRICKS_CLIENT_SECRET", warehouse.logins.client_secret)
+    with running_warehouse("http://127.0.0.1:1/", tmp_path) as workspace:
+        workspace.logins.client_secret = warehouse.logins.client_secret
+        both = tmp_path / "both.pem"
+        both.write_text(warehouse.ca_file.read_text() + workspace.ca_file.read_text())
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(both))
+        settings = Settings(
+            home=tmp_path,
+            store=f"warehouse:{warehouse.url}",
+            workspace=workspace.host,
+            warehouse_ca_file=str(warehouse.ca_file),
+        )
+        assert one(settings) == [{"one": 1}]
+        assert set(warehouse.logins.minted).isdisjoint(workspace.logins.minted)
+        assert warehouse.logins.minted
+
+
 def test_a_service_principal_that_is_thrown_out_is_told_so_and_its_secret_is_not(
     warehouse: WarehouseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import secrets
 import socket
@@ -233,6 +234,7 @@ def start_thrift_server(spark: Any) -> str:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     jvm, session = spark._jvm, spark._jsparkSession
+    jvm.java.lang.System.setProperty("derby.stream.error.file", os.devnull)  # else derby.log comes to be right here
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
     for name, value in (
         ("transport.mode", "http"),
