@@ -173,48 +173,49 @@ def merge(decided: Decided) -> Sql:
       rows (deletion vectors, no partitions), each deciding on what the other one changes. The state table is
       partitioned, so conflicts there are told by files; and every write of it changes the lease's row.
     """
-    spec, columns = decided.spec, decided.columns
+    spec = decided.spec
     scope, parameters = _predicate(decided.where)
     narrowed, more = _predicate(_narrowed(decided), alias="t", start="p")
-    position = {column.name: number for number, column in enumerate(columns)}
-    values = {column.name: arrived(column, f"s.c{position[column.name]}") for column in columns}
-    same = [_same(f"t.{quoted(name)}", values[name], name in _required(spec)) for name in spec.key]
-    whole = ", ".join(f"t.{quoted(name)}" for name in decided.read_columns)
-    as_read = f"array_contains(s.was, {_hash(whole)})"
-    moved = f"raise_error({literal(MOVED)})"
-    assigned = [f"t.{quoted(name)} = {value}" for name, value in values.items() if name not in spec.key]
-    actions = {edit[ACTION] for edit in decided.edits}
-    first = spec.key[0]
-    inserted = [
-        f"CASE WHEN s.ok AND s.action = 'insert' THEN {value} ELSE {moved} END" if name == first else value
-        for name, value in values.items()
-    ]
+    values = {column.name: arrived(column, f"s.c{number}") for number, column in enumerate(decided.columns)}
+    required = {column.name for column in spec.columns if column.required}
+    same = [f"t.{quoted(name)} {'=' if name in required else '<=>'} {values[name]}" for name in spec.key]
     lines = [
         f"MERGE INTO {full_name(spec.name)} AS t",
-        f"USING (SELECT r.*, CASE WHEN g.digest = :digest THEN true ELSE {moved} END AS ok",
-        f"  FROM ({_unpacked(columns, _GUARDS)}) AS r",
+        f"USING (SELECT r.*, CASE WHEN g.digest = :digest THEN true ELSE {_MOVED} END AS ok",
+        f"  FROM ({_unpacked(decided.columns, _GUARDS)}) AS r",
         f"  CROSS JOIN (SELECT {_DIGEST} AS digest FROM (SELECT {_hash('*')} AS h",
         f"    FROM {full_name(spec.name)} WHERE {scope})) AS g) AS s",
         f"ON {' AND '.join([*same, narrowed, 's.ok'])}",
-    ]
-    if "update" in actions and assigned:
-        lines.append(
-            f"WHEN MATCHED AND s.ok AND s.action = 'update' AND {as_read} THEN UPDATE SET {', '.join(assigned)}"
-        )
-    if "delete" in actions:
-        lines.append(f"WHEN MATCHED AND s.ok AND s.action = 'delete' AND {as_read} THEN DELETE")
-    lines += [
-        f"WHEN MATCHED THEN UPDATE SET t.{quoted(first)} = {moved}",
-        f"WHEN NOT MATCHED THEN INSERT ({_list(values)}) VALUES ({', '.join(inserted)})",
+        *_clauses(decided, values),
     ]
     extra = {
         "action": [str(edit[ACTION]) for edit in decided.edits],
         "was": [list(decided.hashes.get(tuple(edit[name] for name in spec.key), ())) for edit in decided.edits],
     }
-    rows = _packed(columns, decided.edits, extra)
+    rows = _packed(decided.columns, decided.edits, extra)
     return Sql("\n".join(lines), {**parameters, **more, "digest": digest(decided.hashes), "rows": rows})
 
 
+def _clauses(decided: Decided, values: Mapping[str, str]) -> list[str]:
+    """What happens to a row that is there, and to one that isn't: what was decided, or an error."""
+    key, actions = decided.spec.key, {edit[ACTION] for edit in decided.edits}
+    whole = _hash(", ".join(f"t.{quoted(name)}" for name in decided.read_columns))
+    if_as_read = f"WHEN MATCHED AND s.ok AND array_contains(s.was, {whole})"
+    assigned = ", ".join(f"t.{quoted(name)} = {value}" for name, value in values.items() if name not in key)
+    inserted = {**values, key[0]: f"CASE WHEN s.ok AND s.action = 'insert' THEN {values[key[0]]} ELSE {_MOVED} END"}
+    clauses: list[str] = []
+    if "update" in actions and assigned:
+        clauses.append(f"{if_as_read} AND s.action = 'update' THEN UPDATE SET {assigned}")
+    if "delete" in actions:
+        clauses.append(f"{if_as_read} AND s.action = 'delete' THEN DELETE")
+    return [
+        *clauses,
+        f"WHEN MATCHED THEN UPDATE SET t.{quoted(key[0])} = {_MOVED}",
+        f"WHEN NOT MATCHED THEN INSERT ({_list(inserted)}) VALUES ({', '.join(inserted.values())})",
+    ]
+
+
+_MOVED = f"raise_error({literal(MOVED)})"
 _GUARDS = {"action": "string", "was": "array<string>"}
 _DIGEST = "sha2(concat_ws(',', sort_array(collect_list(h))), 256)"
 
@@ -228,14 +229,6 @@ def digest(hashes: Mapping[Any, Sequence[str]]) -> str:
 def _hash(columns: str) -> str:
     # As JSON, since a hash of several columns would take a value that moved to the next column for the same.
     return f"sha2(to_json(struct({columns})), 256)"
-
-
-def _required(spec: TableSpec) -> frozenset[str]:
-    return frozenset(column.name for column in spec.columns if column.required)
-
-
-def _same(target: str, source: str, required: bool) -> str:
-    return f"{target} = {source}" if required else f"{target} <=> {source}"
 
 
 def _narrowed(decided: Decided) -> Where:
