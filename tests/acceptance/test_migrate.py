@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -169,6 +172,37 @@ def test_a_crash_after_any_step_is_mended_by_migrating_again(old: Project, after
     assert version_of(old) == "2"
     assert columns(old).count("modules_version") == 1
     assert old.orchestrator.plan().empty
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lakeflow_job_meta.control.migrations import Migrating
+from lakeflow_job_meta.control.tables import ControlTables
+from lakeflow_job_meta.model.table import TableName
+from lakeflow_job_meta.store.delta import DeltaStore
+
+def killed(table, step):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+tables = ControlTables.of(TableName.parse("main.etl.control"))
+Migrating(DeltaStore(Path(sys.argv[1])), tables, ttl=60, on_step=killed).migrate()
+"""
+
+
+def test_who_was_killed_between_two_steps_holds_nobody_up(old: Project) -> None:
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(old.home)], check=False, cwd=root, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert (version_of(old), columns(old).count("modules_version")) == ("1", 1)
+    lease = old.orchestrator.lease()
+    assert lease is not None
+    assert lease.held
+    (migrated,) = old.manager.migrate()
+    assert version_of(old) == "2"
+    assert old.orchestrator.plan().empty
+    old.sql(migrated.undo)
+    assert [each.table for each in old.manager.plan_migration().effective] == [JOBS]
 
 
 def test_a_run_under_way_is_not_disturbed(old: Project) -> None:
