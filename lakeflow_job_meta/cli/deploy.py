@@ -149,8 +149,8 @@ def _report(proposal: Proposal | Removal, do: Callable[[], Sequence[Outcome]], o
 
 def _proposal_text(proposal: Proposal) -> str:
     wheel, folder = proposal.wheel, proposal.folder.path
-    where = f"is uploaded to {folder}" if proposal.uploads else f"is in {folder} already"
-    rows = "are written" if proposal.writes else "are so already"
+    where = f"to be uploaded to {folder}" if proposal.uploads else f"is in {folder} already"
+    rows = "to be written" if proposal.writes else "are so already"
     lines = [
         f"wheel: {wheel.name} ({len(wheel.data) // 1024} KiB) {where}",
         f"rows: those of module {MONITOR_MODULE} {rows}",
@@ -162,7 +162,7 @@ def _proposal_text(proposal: Proposal) -> str:
 def _removal_text(removal: Removal) -> str:
     if removal.empty:
         return "no monitor is deployed"
-    lines = [f"wheel: {path} is deleted" for path in removal.wheels]
-    lines += [f"rows: those of module {MONITOR_MODULE} are deleted"] if removal.rows else []
+    lines = [f"wheel: {path} to be deleted" for path in removal.wheels]
+    lines += [f"rows: those of module {MONITOR_MODULE} to be deleted"] if removal.rows else []
     lines += [str(removal.plan)] if removal.plan else []
     return "\n".join(lines)

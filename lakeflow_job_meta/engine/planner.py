@@ -130,8 +130,9 @@ def _is_monitor_to_stay(action: Action, policy: Policy) -> bool:
 
 def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None, world: World) -> Action:
     created = changes({}, _without_tag(desired_settings(desired, recorded, None)), world.rules)
+    reason = "new module" + _why_not_moved(desired, world)
     if world.observation is None:
-        return replace(action, kind=ActionKind.CREATE, reason="new module", changes=_shown(created))
+        return replace(action, kind=ActionKind.CREATE, reason=reason, changes=_shown(created))
     candidates = world.observation.ours.get(module_hash(action.module), ())
     unspent = recorded.pending.nonce if recorded and recorded.pending else None
     if recorded is not None:
@@ -142,11 +143,18 @@ def _plan_new(action: Action, desired: DesiredJob, recorded: RecordedJob | None,
     if candidates:
         return _plan_adoption(action, desired, candidates[0], world)
     same_name = world.observation.namesakes.get(desired.name.casefold(), ())
-    reason = "new module"
     if same_name:
         ids = ", ".join(str(job_id) for job_id in same_name)
         reason += f"; another job has the same name and isn't ours: {ids}"
     return replace(action, kind=ActionKind.CREATE, reason=reason, changes=_shown(created))
+
+
+def _why_not_moved(desired: DesiredJob, world: World) -> str:
+    """Who names a module that it was moved from, has to be told that it isn't: the job would be there twice."""
+    origin = world.desired.get(desired.lifecycle.moved_from)
+    if origin is None or not origin.active:
+        return ""
+    return f"; moved_from: module {origin.module_name} still has active rows, so its job stays there"
 
 
 def _several(jobs: Sequence[ObservedJob]) -> str:

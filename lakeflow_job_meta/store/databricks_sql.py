@@ -141,6 +141,7 @@ class SqlStore:
             edits.refuse_missing(spec, filled, columns)
             insert = statements.insert(spec.name, columns, filled)
             _ = self._rerun(str(spec.name), lambda number: self._send(insert))
+            self._facts.happened(spec.name)
         return None
 
     def changes(self, spec: TableSpec, since: int) -> list[RowChange] | None:
@@ -173,6 +174,8 @@ class SqlStore:
             except (SqlError, TableNotFound) as problem:
                 where = f"{part.where}: " if len(parts) > 1 else ""
                 raise SqlError(f"{where}{problem.message}", hint=problem.hint) from problem
+            finally:
+                self._facts.happened()
         return rows
 
     def _send(self, statement: Sql) -> list[dict[str, Any]]:

@@ -68,6 +68,7 @@ class TableFacts:
         self._known: dict[TableName, Facts] = {}
         self._recent: dict[TableName, list[Commit]] = {}
         self._look = _Look()
+        self._outdated: set[TableName] = set()
 
     @contextmanager
     def one_look(self) -> Generator[None]:
@@ -99,6 +100,7 @@ class TableFacts:
         else:
             known = replace(known, version=commits[0].version, timestamp=commits[0].timestamp)
         self._known[table], self._recent[table] = known, commits
+        self._outdated.discard(table)
         if seen is not None:
             seen[table] = known
         return known
@@ -140,6 +142,14 @@ class TableFacts:
     def remembered(self, table: TableName) -> Facts | None:
         """The table as it was at the last look."""
         return self._known.get(table)
+
+    def guessed(self, table: TableName) -> Facts | None:
+        """The table as it was at the last look, as long as we know of nothing that happened since."""
+        return None if table in self._outdated else self._known.get(table)
+
+    def happened(self, *tables: TableName) -> None:
+        """Something was done to these tables, or to any of all."""
+        self._outdated.update(tables or self._known)
 
     def wrote(self, table: TableName, before: Facts, version: int, timestamp: datetime) -> None:
         """Remember a commit of our own that followed on what is known."""

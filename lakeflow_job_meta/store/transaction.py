@@ -83,7 +83,7 @@ class Transaction:
         With `guess` it is decided on the version that was seen last, which spares to ask for the newest: if there is a
         newer one, the write is refused. What isn't followed by a write is decided on rows that are surely the newest.
         """
-        remembered = self.facts.remembered(self.spec.name) if guess else None
+        remembered = self.facts.guessed(self.spec.name) if guess else None
         if remembered is not None:
             try:
                 decided = self._decided_at(remembered)

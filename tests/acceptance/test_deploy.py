@@ -474,7 +474,7 @@ def test_the_command_shows_asks_and_tells(
     MetadataManager(TABLE, settings=Settings(TABLE, own.home)).ensure_exists()
     assert run([*where, "--dry-run"]) == 0
     shown = capsys.readouterr()
-    assert "is uploaded to /Workspace/Users/me@local.test/" in shown.out
+    assert "to be uploaded to /Workspace/Users/me@local.test/" in shown.out
     assert f"+ {MONITOR_MODULE}: create" in shown.out
     assert "because" not in shown.out
     assert "dry run: nothing was changed" in shown.err

@@ -207,6 +207,16 @@ def test_nothing_moves_while_the_old_module_is_active(project: Project) -> None:
     assert kinds(project) == {"m": "skip", "n": "create"}
 
 
+@pytest.mark.parametrize("refresh", [True, False])
+def test_the_plan_says_why_nothing_moves(project: Project, *, refresh: bool) -> None:
+    project.add("a", module="old")
+    apply(project)
+    project.add("b", module="new")
+    project.job_config("new", lifecycle={"moved_from": "old"})
+    reason = only(project, "new", refresh=refresh).reason
+    assert reason == "new module; moved_from: module old still has active rows, so its job stays there"
+
+
 def test_nothing_moves_to_a_module_that_has_a_job(project: Project) -> None:
     project.add("a")
     project.add("b", module="n")

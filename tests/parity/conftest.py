@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from tests.parity.warehouse_server import WarehouseServer
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests that need Spark go to one worker: one session for all of them."""
-    for item in items:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if "spark" in getattr(item, "fixturenames", ()) or parameters.get("engine", "embedded") != "embedded":
-            item.add_marker(pytest.mark.xdist_group("spark"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All tests that need Spark go to one worker: one session for all of them.
+
+    Marked as they are collected: when the collection is over, xdist has looked at the marks already.
+    """
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if "spark" in getattr(item, "fixturenames", ()) or parameters.get("engine", "embedded") != "embedded":
+        item.add_marker(pytest.mark.xdist_group("spark"))
 
 
 @pytest.fixture(scope="session")

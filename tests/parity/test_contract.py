@@ -37,6 +37,9 @@ ODD = [
     "\\u0041 \\'",
     "`",
 ]
+SOME = pytest.mark.parametrize("engine", ["embedded", "spark"], indirect=True)
+"""What no longer depends on how statements travel."""
+
 THEN = datetime(2024, 10, 27, 0, 30, 0, 123456, tzinfo=UTC)
 
 
@@ -163,6 +166,7 @@ def test_read_filters_projects_and_travels(engine: Engine, spec: TableSpec) -> N
         store.read(spec.name, version=9)
 
 
+@SOME
 def test_missing_keys_get_the_columns_defaults(engine: Engine, spec: TableSpec) -> None:
     before = datetime.now(UTC)
     engine.store.transact(spec, upserts({"id": "a"}, {"id": "b", "text": None, "at": None}))
@@ -208,6 +212,7 @@ def test_one_write_adds_changes_and_removes_as_one_version(engine: Engine, spec:
     assert sorted(change.key[0] for change in changes) == ["a", "c"]
 
 
+@SOME
 def test_rows_with_equal_keys_become_equal_and_go_together(engine: Engine, spec: TableSpec) -> None:
     store = engine.store
     store.append(spec, [{"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b", "n": 3}, {"id": "b", "n": 3}])
@@ -222,6 +227,7 @@ def test_rows_with_equal_keys_become_equal_and_go_together(engine: Engine, spec:
     assert [row["id"] for row in store.read(spec.name).rows] == ["b", "b"]
 
 
+@SOME
 def test_a_key_may_be_null_in_part(engine: Engine) -> None:
     spec = TableSpec(engine.table("parts"), (Column("a", "STRING"), Column("b", "INT"), Column("n", "INT")), ("a", "b"))
     store = engine.store
@@ -243,6 +249,7 @@ def test_reserved_and_odd_names_are_only_names(engine: Engine) -> None:
     assert found.rows == ({"select": 1, "a-b/ü": "3"},)
 
 
+@SOME
 def test_columns_that_somebody_else_added_keep_their_values(engine: Engine, spec: TableSpec) -> None:
     store = engine.store
     store.append(spec, [{"id": "a", "n": 1}])
@@ -279,6 +286,7 @@ def test_a_write_whose_rows_moved_is_decided_again_on_fresh_rows(engine: Engine,
     assert store.history(spec.name, 1)[0].version == 9
 
 
+@SOME
 def test_two_that_add_the_same_key_make_one_row(engine: Engine, spec: TableSpec) -> None:
     store, other = engine.store, engine.open()
     seen: list[int] = []
@@ -294,6 +302,7 @@ def test_two_that_add_the_same_key_make_one_row(engine: Engine, spec: TableSpec)
     assert [(row["n"], row["text"]) for row in store.read(spec.name).rows] == [(2, "mine")]
 
 
+@SOME
 def test_a_conflict_that_persists_is_an_error_and_writes_nothing(
     engine: Engine, spec: TableSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +319,7 @@ def test_a_conflict_that_persists_is_an_error_and_writes_nothing(
     assert set(rows_of(store, spec)) == {"o0", "o1"}
 
 
+@SOME
 def test_where_bounds_what_is_read_and_what_conflicts(engine: Engine) -> None:
     columns = (Column("w", "STRING", "REQUIRED"), Column("m", "STRING", "REQUIRED"), Column("n", "INT"))
     spec = TableSpec(engine.table("parted"), columns, ("w", "m"), partition_by=("w",))
@@ -351,6 +361,7 @@ def test_changes_are_net_by_key_whoever_made_them(engine: Engine, spec: TableSpe
     assert store.changes(spec, -1) is None
 
 
+@SOME
 def test_what_the_feed_cannot_tell_is_none(engine: Engine, spec: TableSpec) -> None:
     store = engine.store
     store.append(spec, [{"id": "a", "n": 1}])  # 1
@@ -380,6 +391,7 @@ def test_history_tells_the_newest_first(engine: Engine, spec: TableSpec) -> None
     assert commits[0].timestamp >= commits[1].timestamp >= datetime.now(UTC) - timedelta(minutes=10)
 
 
+@SOME
 def test_a_table_made_again_is_another_table(engine: Engine, spec: TableSpec) -> None:
     store, other = engine.store, engine.open()
     store.append(spec, [{"id": "a"}])
@@ -398,6 +410,7 @@ def test_a_table_made_again_is_another_table(engine: Engine, spec: TableSpec) ->
     assert set(rows_of(store, spec)) == {"b"}
 
 
+@SOME
 def test_properties_that_somebody_set_are_seen(engine: Engine, spec: TableSpec) -> None:
     store, other = engine.store, engine.open()
     assert store.info(spec.name) is not None

@@ -187,7 +187,7 @@ def test_a_table_that_was_emptied_copied_or_made_again_is_not_taken_for_the_old_
 
 @SOME
 def test_two_edit_while_jobs_are_brought_up_to_date_and_nothing_is_lost(ground: Ground, engine: Engine) -> None:
-    rounds = 3
+    rounds = 2
     ground.insert(*(f"s{number}" for number in range(4)))
     stores = [engine.open() for _ in range(2)]
     done = threading.Event()
