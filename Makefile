@@ -51,7 +51,8 @@ demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup $(if $(CI),-rs,) $(PYTEST)
+	@$(BIN)/python -m pytest -q -n auto $(if $(CI),-rs,) --ignore=tests/parity $(PYTEST)
+	@$(BIN)/python -m pytest -q $(if $(CI),-rs,) tests/parity $(PYTEST)
 
 jars: $(JARS)/alias-catalog.jar  ## what the tests on Spark and a warehouse need beside Java 17 and Maven
 

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from tests.parity.warehouse_server import WarehouseServer
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """All tests that need Spark go to one worker: one session for all of them.
-
-    Marked as they are collected: when the collection is over, xdist has looked at the marks already.
-    """
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    if "spark" in getattr(item, "fixturenames", ()) or parameters.get("engine", "embedded") != "embedded":
-        item.add_marker(pytest.mark.xdist_group("spark"))
-
-
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The one session of the run."""
