@@ -409,6 +409,7 @@ def test_a_killed_monitor_is_taken_over_by_the_one_that_stands_by(project: Proje
     project.add("a", "one")
     with two_monitors(project) as (first, second):
         wait_for(lambda: first.told("1 create") == 1)
+        wait_for(lambda: second.told("standing by") == 1)
         time.sleep(1)
         assert second.told("standing by") == 1, "one line, not one each look"
         assert second.health() | {"role": "standby"} == second.health()
