@@ -397,7 +397,7 @@ class JobOrchestrator:
         return entries
 
     def _check_readable(self) -> tuple[Diagnostic, ...]:
-        """Refuse tables of a newer schema version; warns of older ones. Once is enough: every write looks again."""
+        """Refuse tables of a newer schema version, warn of older ones; asked until none is found."""
         if self._versions_seen:
             return ()
         found = self.tables.check_readable(self.store, "modules", "jobs")

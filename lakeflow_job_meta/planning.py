@@ -190,7 +190,8 @@ class Planning:
             return None  # somebody wrote between the two looks: what, only the whole table tells for sure
         compiled = self.compile(declared)
         state = self.state("plan")
-        names = {name.casefold(): module for module, name in state.job_names().items() if module not in changed}
+        others = state.job_names() if compiled.jobs else {}
+        names = {name.casefold() for module, name in others.items() if module not in changed}
         for job in compiled.jobs.values():
             # What concerns other modules too, only the whole table tells.
             if job.lifecycle.moved_from or job.name.casefold() in names:

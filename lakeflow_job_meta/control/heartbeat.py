@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.control.tenure import LEASE, clock, died_here, this_process
+from lakeflow_job_meta.control.tenure import LEASE, clock, died_here, partition, this_process
 from lakeflow_job_meta.errors import TableNotFound
 from lakeflow_job_meta.model.job import canonical
 from lakeflow_job_meta.model.table import Changes, Row, Snapshot
@@ -112,11 +112,6 @@ class Monitors:
             "settings": canonical(data),
             "updated_timestamp": now,
         }
-
-
-def partition(workspace_id: str) -> str:
-    """The workspace_id of the reserved rows of a workspace."""
-    return f"{LEASE}:{workspace_id}"
 
 
 def read_monitors(store: Store, tables: ControlTables, workspace_id: str) -> list[dict[str, Any]]:

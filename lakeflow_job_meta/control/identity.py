@@ -10,6 +10,7 @@ from lakeflow_job_meta.engine.identity import Identity
 from lakeflow_job_meta.errors import ConflictError
 from lakeflow_job_meta.model.job import RecordedJob, mapping
 from lakeflow_job_meta.model.table import TableInfo
+from lakeflow_job_meta.store import statements
 from lakeflow_job_meta.store.base import Store
 
 HINT = "`ljm identity new` makes it a control table of its own, `ljm identity keep` says that it is the original"
@@ -68,6 +69,4 @@ def keep_owner(store: Store, info: TableInfo) -> None:
 
 
 def _set(store: Store, info: TableInfo, properties: dict[str, str]) -> None:
-    # Both are ours: an identifier checked by TableName and a UUID; neither can hold a quote.
-    listed = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
-    store.sql(f"ALTER TABLE {info.name} SET TBLPROPERTIES ({listed})")
+    store.sql(statements.set_properties(info.name, properties))

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from lakeflow_job_meta.control.schema_version import Standing, refuse_newer
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.control.tenure import LEASE, Tenure
+from lakeflow_job_meta.control.tenure import Tenure, workspace_of
 from lakeflow_job_meta.errors import SqlError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Changes, Column, Snapshot, TableInfo, TableName, TableSpec
+from lakeflow_job_meta.store import statements
 from lakeflow_job_meta.store.base import SCHEMA_VERSION, Store
 
 
@@ -53,8 +54,7 @@ class AddColumn:
         return f"add the column {self.column.name} {self.column.type}, NULL in the rows that there are"
 
     def statement(self, table: TableName) -> str:
-        comment = self.column.description.replace("\\", "\\\\").replace("'", "\\'")
-        return f"ALTER TABLE {table} ADD COLUMN {self.column.name} {self.column.type} COMMENT '{comment}'"
+        return statements.add_column(table, self.column)
 
     def is_done(self, table: TableInfo) -> bool:
         for each in table.columns:
@@ -79,7 +79,7 @@ class NoteVersion:
         return f"note schema version {self.version}"
 
     def statement(self, table: TableName) -> str:
-        return f"ALTER TABLE {table} SET TBLPROPERTIES ('{SCHEMA_VERSION}' = '{self.version}')"
+        return statements.set_properties(table, {SCHEMA_VERSION: str(self.version)})
 
     def is_done(self, table: TableInfo) -> bool:
         return table.properties.get(SCHEMA_VERSION) == str(self.version)
@@ -262,7 +262,7 @@ class Migrating:
             rows = self.store.read(self.tables.jobs.name, columns=["workspace_id"]).rows
         except TableNotFound:
             return []
-        return sorted({str(row["workspace_id"]).removeprefix(f"{LEASE}:") for row in rows})
+        return sorted({workspace_of(str(row["workspace_id"])) for row in rows})
 
 
 def _take(tenure: Tenure, timeout: float) -> int:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from lakeflow_job_meta.control.heartbeat import MONITOR
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.control.tenure import LEASE, Tenure
+from lakeflow_job_meta.control.tenure import Tenure, workspace_of
 from lakeflow_job_meta.engine.ports import StateWrite
 from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
 from lakeflow_job_meta.model.job import Pending, RecordedJob, RecordedQuery, canonical
@@ -69,7 +69,7 @@ class JobState:
             return frozenset()
         # A monitor that looks at the wrong workspace must not make it a right one by its sign of life.
         rows = [row for row in snapshot.rows if row["module_name"] != MONITOR]
-        return frozenset(str(row["workspace_id"]).removeprefix(f"{LEASE}:") for row in rows)
+        return frozenset(workspace_of(str(row["workspace_id"])) for row in rows)
 
     def acknowledge(self) -> None:
         """Note that this workspace is meant to have jobs, though it has none yet."""

@@ -27,6 +27,20 @@ BEATS = 4
 """Heartbeats in one time to live."""
 
 
+def partition(workspace_id: str) -> str:
+    """The workspace_id of the reserved rows of a workspace.
+
+    >>> partition("42"), workspace_of(partition("42")), workspace_of("42")
+    ('$lease:42', '42', '42')
+    """
+    return f"{LEASE}:{workspace_id}"
+
+
+def workspace_of(partition: str) -> str:
+    """The workspace that a row of the state is of, be it a reserved one or not."""
+    return partition.removeprefix(f"{LEASE}:")
+
+
 def clock() -> float:
     """Seconds that go on while the machine sleeps, where the system tells them."""
     number = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -83,7 +97,7 @@ class Tenure:
     @property
     def key(self) -> str:
         """The lease row's workspace_id."""
-        return f"{LEASE}:{self.workspace_id}"
+        return partition(self.workspace_id)
 
     def take(
         self,

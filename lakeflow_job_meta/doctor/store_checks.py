@@ -14,7 +14,7 @@ from lakeflow_job_meta.control.identity import check_identity, check_owner, chec
 from lakeflow_job_meta.control.schema_version import MIGRATE, Standing, refuse_others
 from lakeflow_job_meta.control.state import JobState
 from lakeflow_job_meta.control.tables import owner_of
-from lakeflow_job_meta.control.tenure import LEASE, Tenure, died_here
+from lakeflow_job_meta.control.tenure import LEASE, Tenure, died_here, workspace_of
 from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.doctor.check import Check, Finding, failed, not_tried, ok, warning
 from lakeflow_job_meta.doctor.subject import Subject
@@ -163,7 +163,7 @@ def _not_writable(folder: Path | None) -> str:
 def _reserved(subject: Subject, module: str) -> list[tuple[str, Row]]:
     """The reserved rows of that name, each with its workspace."""
     rows = subject.store.read(subject.tables.jobs.name, where={"module_name": [module]}).rows
-    return [(str(row["workspace_id"]).removeprefix(f"{LEASE}:"), row) for row in rows]
+    return [(workspace_of(str(row["workspace_id"])), row) for row in rows]
 
 
 def lease(subject: Subject) -> Finding:

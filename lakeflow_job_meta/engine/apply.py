@@ -16,6 +16,7 @@ from typing import Any
 from lakeflow_job_meta.engine.carry_out import Applied, CarryOut
 from lakeflow_job_meta.engine.diff import union
 from lakeflow_job_meta.engine.fence import FencedJobs, FencedQueries
+from lakeflow_job_meta.engine.lag import look_until_settled
 from lakeflow_job_meta.engine.ports import Jobs, Queries, State, StateWrite
 from lakeflow_job_meta.engine.rules import Rules
 from lakeflow_job_meta.engine.targets import desired_settings
@@ -106,12 +107,9 @@ def _find_unrecorded(actions: Sequence[Action], queries: Queries, around: Surrou
             made = action.recorded.unrecorded_queries
             sought |= {name: source for name, source in made.items() if name not in wanted}
     since = around.state.since or around.now()
-    while True:
-        listed_at = around.now()
-        found = queries.find(sought)
-        if len(found) == len(sought) or (listed_at - since).total_seconds() >= around.list_lag:
-            return found
-        time.sleep(min(0.5, around.list_lag / 5))
+    return look_until_settled(
+        lambda: queries.find(sought), lambda found: len(found) == len(sought), since, around.now, around.list_lag
+    )
 
 
 def _first_write(actions: Sequence[Action], intents: Mapping[str, RecordedJob]) -> StateWrite:

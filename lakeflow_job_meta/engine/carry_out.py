@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import cast
 from lakeflow_job_meta.engine.diff import changes
 from lakeflow_job_meta.engine.identity import Identity, tagged
 from lakeflow_job_meta.engine.kept import NOT_KEPT_HINT, changes_fingerprint, not_kept
+from lakeflow_job_meta.engine.lag import look_until_settled
 from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.planner import Policy, left_alone
 from lakeflow_job_meta.engine.ports import Jobs, Queries
@@ -123,14 +123,12 @@ class CarryOut:
 
     def _find(self, names: set[str], identity: Identity, sent: datetime) -> ObservedJob | None:
         """The job of a create that was sent at that time and never heard of again; lists may lag behind creates."""
-        while True:
-            listed_at = self.now()
-            for job in (job for name in sorted(names) for job in self.jobs.list(name=name)):
-                if Identity.read(job.tags) == identity:
-                    return job
-            if (listed_at - sent).total_seconds() >= self.list_lag:
-                return None
-            time.sleep(min(0.5, self.list_lag / 5))
+
+        def look() -> ObservedJob | None:
+            listed = (job for name in sorted(names) for job in self.jobs.list(name=name))
+            return next((job for job in listed if Identity.read(job.tags) == identity), None)
+
+        return look_until_settled(look, lambda job: job is not None, sent, self.now, self.list_lag)
 
     def _reset(self, desired: DesiredJob, row: RecordedJob, job: ObservedJob) -> RecordedJob:
         """Bring a job that exists to what is desired, decided on what it is at this moment."""
@@ -139,8 +137,7 @@ class CarryOut:
             raise WorkspaceError(refusal, hint="give the tag back, or `ljm forget` the module")
         identity = Identity.of(self.plan.basis.owner, row.module_name, row.nonce or "")
         wanted = desired_settings(desired, row, identity)
-        alone = left_alone(desired, Policy(drift=self.plan.drift))
-        target = target_settings(wanted, row, job.settings, self.rules, alone)
+        target = self._target(desired, wanted, row, job)
         if changes(job.settings, target, self.rules):
             self.jobs.reset(job.job_id, target)
         return self._recorded(desired, row, wanted)
@@ -152,12 +149,15 @@ class CarryOut:
             NotKept: and the state then has what was in vain.
         """
         job = self.jobs.get(cast("int", row.job_id))
-        alone = left_alone(desired, Policy(drift=self.plan.drift))
-        target = target_settings(row.settings, row, job.settings, self.rules, alone)
-        if left := changes(job.settings, target, self.rules):
+        if left := changes(job.settings, self._target(desired, row.settings, row, job), self.rules):
             pending = replace(cast("Pending", intent.pending), not_kept=changes_fingerprint(left))
             self._reached(replace(row, pending=pending))
             raise NotKept(not_kept(left), hint=NOT_KEPT_HINT)
+
+    def _target(self, desired: DesiredJob, wanted: Settings, row: RecordedJob, job: ObservedJob) -> Settings:
+        """What the job is to be reset to."""
+        alone = left_alone(desired, Policy(drift=self.plan.drift))
+        return target_settings(wanted, row, job.settings, self.rules, alone)
 
     def _pause(self, row: RecordedJob, *, interrupted: bool) -> RecordedJob | None:
         found = self._with_unrecorded(row)

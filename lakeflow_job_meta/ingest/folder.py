@@ -71,12 +71,6 @@ def read_declarations(path: str | Path | Found) -> Declarations:
     return Declarations(found, tuple(declared), tuple(findings))
 
 
-def content_digest(path: str | Path) -> str:
-    """A hash of the names and contents of all YAML files that a path stands for; empty where nothing is there."""
-    found = find_files(Path(path))
-    return found.digest() if found is not None else ""
-
-
 def read_declared(path: Path, relative: str, name: str = "") -> DeclaredFile:
     """One file of the modules dialect.
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeflow_job_meta.control.heartbeat import Heartbeat
+from lakeflow_job_meta.control.mark import versions
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.errors import ApplyError, ConflictError, LakeflowJobMetaError
 from lakeflow_job_meta.ingest.volume import place_of_files
 from lakeflow_job_meta.ingest.watch import FolderWatch
 from lakeflow_job_meta.model.plan import Action, Outcome, Plan
-from lakeflow_job_meta.model.table import TableName, TableSpec
+from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.monitor.back_off import BackOff
 from lakeflow_job_meta.monitor.cycle import Cycle, Extent
 from lakeflow_job_meta.monitor.files import WatchedFiles
@@ -179,7 +180,8 @@ class MetadataMonitor:
     def _whose_turn(self) -> str:
         if not self._takes_turns:
             return ""
-        return self._turns.whose(self._version_of(self._tables.jobs)[1], self.record.health)
+        ((_, version),) = versions(self.orchestrator.store, self._tables.jobs.name)
+        return self._turns.whose(version, self.record.health)
 
     def _update_or_wait(self, loaded: LoadReport | None) -> Cycle:
         try:
@@ -207,20 +209,20 @@ class MetadataMonitor:
 
     def _update_jobs(self, loaded: LoadReport | None) -> Cycle:
         rows, findings = self._rows_version(), self._findings
-        versions = (rows[0][1], rows[1][1])
+        row_versions = (rows[0][1], rows[1][1])
         if not self.auto_update_jobs:
-            return Cycle(True, loaded, findings, versions=versions)
+            return Cycle(True, loaded, findings, versions=row_versions)
         seen = (rows, self._state_version())
         refresh = time.monotonic() >= self._drift_due
         if seen == self._seen and not refresh and not self._back_off.any_due:
-            return Cycle(False, loaded, findings, failures=self._back_off.reasons, versions=versions)
+            return Cycle(False, loaded, findings, failures=self._back_off.reasons, versions=row_versions)
         outcomes, extent = self._reconcile(refresh=refresh)
         if not self._stopping.is_set():
             # The rows as they were when they were compiled; the state as we left it.
             self._seen = (rows, self._state_version())
             if refresh:
                 self._drift_due = time.monotonic() + self.drift_interval
-        return Cycle(True, loaded, findings, outcomes, self._back_off.reasons, versions=versions, extent=extent)
+        return Cycle(True, loaded, findings, outcomes, self._back_off.reasons, versions=row_versions, extent=extent)
 
     def _reconcile(self, *, refresh: bool) -> tuple[tuple[Outcome, ...], Extent | None]:
         # While something fails there is no mark, and a failing module is due by time, not by its rows: look at all.
@@ -249,16 +251,13 @@ class MetadataMonitor:
         return plan.without({action.module for action in plan.effective if action.disruptions})
 
     def _rows_version(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        return self._version_of(self._tables.control), self._version_of(self._tables.modules)
+        control, modules = versions(self.orchestrator.store, self._tables.control.name, self._tables.modules.name)
+        return control, modules
 
     def _state_version(self) -> tuple[str, int]:
         """The state's id and version, signs of life left out: neither our own nor another monitor's is a change."""
-        table_id, version = self._version_of(self._tables.jobs)
+        ((table_id, version),) = versions(self.orchestrator.store, self._tables.jobs.name)
         return table_id, self._turns.heart.settled(version)
-
-    def _version_of(self, table: TableSpec) -> tuple[str, int]:
-        info = self.orchestrator.store.info(table.name)
-        return (info.table_id, info.version) if info else ("", -1)
 
     @cached_property
     def _turns(self) -> Turns:

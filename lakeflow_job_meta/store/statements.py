@@ -84,11 +84,23 @@ def create(spec: TableSpec, properties: Mapping[str, str], *, with_defaults: boo
         parts.append(f"PARTITIONED BY ({_list(spec.partition_by)})")
     if spec.description:
         parts.append(f"COMMENT {literal(spec.description)}")
-    listed = {FEED: "true", **properties}
-    parts.append(
-        f"TBLPROPERTIES ({', '.join(f'{literal(name)} = {literal(value)}' for name, value in listed.items())})"
-    )
+    parts.append(_properties({FEED: "true", **properties}))
     return "\n".join(parts)
+
+
+def add_column(table: TableName, column: Column) -> str:
+    """Adds a column, which comes last; NULL in the rows that there are."""
+    return f"ALTER TABLE {full_name(table)} ADD COLUMN {_declaration(column, with_default=False)}"
+
+
+def set_properties(table: TableName, properties: Mapping[str, str]) -> str:
+    """Sets these properties of the table, and leaves the others."""
+    return f"ALTER TABLE {full_name(table)} SET {_properties(properties)}"
+
+
+def _properties(properties: Mapping[str, str]) -> str:
+    listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in properties.items())
+    return f"TBLPROPERTIES ({listed})"
 
 
 def _declaration(column: Column, with_default: bool) -> str:

@@ -16,6 +16,7 @@ from tenacity.wait import wait_base
 
 from lakeflow_job_meta.errors import Denied, NotFound, Throttled, Unreachable, WorkspaceError
 from lakeflow_job_meta.model.masking import secrets_in, without
+from lakeflow_job_meta.workspace.calls import status_of
 from lakeflow_job_meta.workspace.throttle import Throttle
 
 PATIENCE_SECONDS = 60.0
@@ -194,7 +195,7 @@ def _translated(error: Any, request: _Request) -> WorkspaceError:
     sent = json.loads(request.data) if request.data and request.content_type == JSON else None
     said = without(str(error), secrets_in(sent))
     text = f"{request}: {said.splitlines()[0] if said else code}"[:MESSAGE_LENGTH]
-    status = _status(error)
+    status = status_of(error)
     if status == 429:
         throttled = Throttled(text, hint="the workspace limits calls; lower `concurrency`", status=429, error_code=code)
         throttled.retry_after = getattr(error, "retry_after_secs", None)
@@ -202,13 +203,3 @@ def _translated(error: Any, request: _Request) -> WorkspaceError:
     kind: type[WorkspaceError] = {403: Denied, 401: Denied, 404: NotFound}.get(status, WorkspaceError)
     hint = "check the token and its permissions" if kind is Denied else ""
     return kind(text, hint=hint, status=status, error_code=code)
-
-
-def _status(error: Any) -> int:
-    """The HTTP status; the SDK keeps it only as the class of the error."""
-    from databricks.sdk.errors import platform
-
-    for status, kind in platform.STATUS_CODE_MAPPING.items():
-        if isinstance(error, kind):
-            return status
-    return 500 if "internal" in type(error).__name__.lower() else 400

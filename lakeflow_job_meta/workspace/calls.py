@@ -58,11 +58,17 @@ class CountedClient:
 
 
 def _kind_of(error: Exception) -> str:
-    from databricks.sdk.errors import platform
     from databricks.sdk.errors.base import DatabricksError
 
     found = error if isinstance(error, DatabricksError) else error.__cause__
-    if not isinstance(found, DatabricksError):
-        return NO_ANSWER
-    statuses = (status for status, kind in platform.STATUS_CODE_MAPPING.items() if isinstance(found, kind))
-    return f"{next(statuses, 400) // 100}xx"
+    return f"{status_of(found) // 100}xx" if isinstance(found, DatabricksError) else NO_ANSWER
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status of the SDK's error, which keeps it only as its class."""
+    from databricks.sdk.errors import platform
+
+    for status, kind in platform.STATUS_CODE_MAPPING.items():
+        if isinstance(error, kind):
+            return status
+    return 500 if "internal" in type(error).__name__.lower() else 400

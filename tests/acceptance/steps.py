@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -51,3 +52,11 @@ def retries(project: Project, job_id: int, number: int, task: str = "a") -> None
 
 def notebook(**more: Any) -> dict[str, Any]:
     return {"task_type": "notebook", "notebook_path": "/etl/a", **more}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until it is true; what never comes fails the test."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

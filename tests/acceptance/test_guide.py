@@ -15,6 +15,7 @@ import pytest
 
 from lakeflow_job_meta import ApplyError, JobOrchestrator, MetadataManager, MetadataMonitor
 from lakeflow_job_meta.workspace.launcher import stop_local
+from tests.acceptance.steps import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROL_TABLE = "fe_ppark_demo.job_demo.etl_control"
@@ -214,10 +215,3 @@ def test_everything_stays_on_the_laptop(laptop: Path) -> None:
     client = JobOrchestrator(CONTROL_TABLE).workspace_client
     assert client.config.host.startswith("http://127.0.0.1:")
     assert json.dumps(client.config.as_dict()).count("not-to-be-used") == 0
-
-
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)

@@ -16,7 +16,7 @@ from lakeflow_job_meta.model.plan import ActionKind
 from lakeflow_job_meta.model.saved_plan import SavedPlan
 from lakeflow_job_meta.store.delta import DeltaStore
 from lakeflow_job_meta.workspace.launcher import ensure_local, stop_local
-from tests.acceptance.test_cli import Shell
+from tests.acceptance.shell import Shell
 from tests.conftest import TABLE, Project
 from tests.local_server import Site
 

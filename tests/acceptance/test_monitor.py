@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lakeflow_job_meta.ingest.watch import wait_until_rested
 from lakeflow_job_meta.monitor import Cycle
+from tests.acceptance.steps import wait_for
 from tests.conftest import TABLE, Project
 
 GOOD = """
@@ -130,13 +131,6 @@ def running(monitor_run: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=monitor_run)
     thread.start()
     return thread
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_folder_that_comes_later_is_watched_and_stop_ends_the_loop(project: Project, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from typing import Any
@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lakeflow_job_meta import MetadataMonitor, UsageError
 from lakeflow_job_meta.monitor import health
+from tests.acceptance.steps import wait_for
 from tests.conftest import TABLE, Project
 from tests.local_server import Reply
 
@@ -55,13 +56,6 @@ def scrape(port: int) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
 
 def one(samples: dict[tuple[tuple[str, str], ...], float], **labels: str) -> float:
     return samples[tuple(sorted(labels.items()))]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @contextmanager

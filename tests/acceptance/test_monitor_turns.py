@@ -28,6 +28,7 @@ from lakeflow_job_meta.monitor import Cycle
 from lakeflow_job_meta.store.delta import DeltaStore
 from lakeflow_job_meta.workspace.launcher import stop_local
 from tests.acceptance.shell import Shell
+from tests.acceptance.steps import wait_for
 from tests.conftest import TABLE, Project
 
 JOBS = f"{TABLE}_jobs"
@@ -396,13 +397,6 @@ def works(project: Project) -> int:
     """The process number of the monitor whose turn it is."""
     found = [each["holder"] for each in project.orchestrator.monitors() if each["works"]]
     return int(found[0].split(":")[1]) if found else 0
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_killed_monitor_is_taken_over_by_the_one_that_stands_by(project: Project) -> None:

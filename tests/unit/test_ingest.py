@@ -10,7 +10,8 @@ import pytest
 
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.errors import InputError
-from lakeflow_job_meta.ingest.folder import content_digest, read_declarations
+from lakeflow_job_meta.ingest.find import find_files
+from lakeflow_job_meta.ingest.folder import read_declarations
 from lakeflow_job_meta.ingest.load import validate
 from lakeflow_job_meta.ingest.modules import parse_modules
 from lakeflow_job_meta.model.table import TableName
@@ -127,19 +128,25 @@ def test_a_folder_is_read_below_in_order_without_hidden_files(tmp_path: Path) ->
     assert read.diagnostics == ()
 
 
+def digest_of(folder: Path) -> str:
+    found = find_files(folder)
+    assert found is not None
+    return found.digest()
+
+
 def test_the_digest_of_a_folder_changes_with_names_and_contents_only(tmp_path: Path) -> None:
-    digests = [content_digest(tmp_path)]
+    digests = [digest_of(tmp_path)]
     path = tmp_path / "a.yml"
     path.write_text("a: 1")
-    digests.append(content_digest(tmp_path))
+    digests.append(digest_of(tmp_path))
     path.write_text("a: 2")
-    digests.append(content_digest(tmp_path))
+    digests.append(digest_of(tmp_path))
     path.rename(tmp_path / "b.yml")
-    digests.append(content_digest(tmp_path))
+    digests.append(digest_of(tmp_path))
     assert len(set(digests)) == 4
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "b.yml").touch()
-    assert content_digest(tmp_path) == digests[-1]
+    assert digest_of(tmp_path) == digests[-1]
 
 
 def test_a_file_whose_name_is_not_utf_8_is_told(tmp_path: Path) -> None:
