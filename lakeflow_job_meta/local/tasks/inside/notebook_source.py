@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.local.tasks.inside.python_cell import HARMLESS
 
 PYTHON, SQL, MARKDOWN = "python", "sql", "md"
 COMMENTS = {PYTHON: "#", SQL: "--", "scala": "//", "r": "#"}
@@ -105,7 +106,7 @@ def _language(metadata: dict[str, Any]) -> str:
 
 def _cell(number: int, language: str, text: str) -> Cell:
     command = MAGIC.match(text.lstrip())
-    if command is None or (language == SQL and command["name"] not in KNOWN):
+    if command is None or f"%{command['name']}" in HARMLESS or (language == SQL and command["name"] not in KNOWN):
         return Cell(number, language, text)
     rest = text.lstrip()[command.end() :]
     name = {"md-sandbox": MARKDOWN}.get(command["name"], command["name"])

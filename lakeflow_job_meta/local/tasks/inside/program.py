@@ -6,7 +6,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
 from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
 from lakeflow_job_meta.local.tasks.inside.report import Report, told_error
@@ -14,9 +14,10 @@ from lakeflow_job_meta.local.tasks.inside.report import Report, told_error
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: code, `sys.argv`, and the file that `__file__` names, if it is one's."""
+    """What to run: its text and name, `sys.argv`, and the file that `__file__` names, if it is one's."""
 
-    code: CodeType
+    text: str | bytes
+    name: str
     arguments: list[str]
     file: Path | None = None
 
@@ -30,7 +31,8 @@ def run_program(program: Program, assignment: Assignment, report: Report) -> int
     sys.modules["__main__"] = main
     sys.argv = program.arguments
     try:
-        exec(program.code, main.__dict__)  # noqa: S102 (it is the task)
+        code = compile(program.text, program.name, "exec", dont_inherit=True)
+        exec(code, main.__dict__)  # noqa: S102 (it is the task)
         _wait_for_threads()
     except SystemExit as problem:
         return _exit(problem, report)

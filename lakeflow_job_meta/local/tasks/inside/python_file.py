@@ -27,9 +27,8 @@ def run(assignment: Assignment, report: Report) -> int:
 
         put_on_path(assignment)
     path = _local_copy(assignment, str(what.get("python_file", "")))
-    code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
-    arguments = [str(each) for each in what.get("parameters") or ()]
-    return run_program(Program(code, [str(path), *arguments], path), assignment, report)
+    arguments = [str(path), *(str(each) for each in what.get("parameters") or ())]
+    return run_program(Program(path.read_bytes(), str(path), arguments, path), assignment, report)
 
 
 def _local_copy(assignment: Assignment, path: str) -> Path:

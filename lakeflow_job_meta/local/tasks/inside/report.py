@@ -52,9 +52,13 @@ def told_error(problem: BaseException, memory_bytes: int) -> tuple[str, str]:
     """An error in one line and its trace; our own errors are about the task itself and need no trace."""
     if isinstance(problem, LakeflowJobMetaError) and not _users(problem.__traceback__):
         return str(problem), ""
-    line = "".join(traceback.format_exception_only(problem)).strip()
+    kind = type(problem)
+    name = (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    line = f"{name}: {problem}" if str(problem) else name
     if isinstance(problem, MemoryError) and memory_bytes:
-        line = f"{line}{'' if str(problem) else ':'} a task's process may have {memory_bytes // 2**20} MiB"
+        line = f"{name}: a task's process may have {memory_bytes // 2**20} MiB"
     return line, "".join(traceback.format_exception(problem.with_traceback(_users(problem.__traceback__))))
 
 

@@ -51,9 +51,10 @@ def displayed(value: Any) -> dict[str, Any]:
 def table_of(value: Any) -> tuple[Sequence[str] | None, Sequence[Sequence[Any]]]:
     """Columns and rows of what is a table: a frame of Spark or of ours, of pandas, a list of rows; else None."""
     if type(value) is list:
-        dicts = [cast("dict[str, Any]", each) for each in value if isinstance(each, dict)]
+        items = cast("list[Any]", value)
+        dicts = [cast("dict[str, Any]", each) for each in items if isinstance(each, dict)]
         names = list(dict.fromkeys(name for each in dicts for name in each))
-        known = names and len(dicts) == len(value)
+        known = names and len(dicts) == len(items)
         return (names, [[each.get(name) for name in names] for each in dicts]) if known else (None, ())
     if _inherited(value, "collect") is not None and _inherited(value, "limit") is not None:
         return list(value.columns), value.limit(MOST_ROWS + 1).collect()

@@ -28,8 +28,8 @@ def run(assignment: Assignment, report: Report) -> int:
     put_on_path(assignment)
     module, _, function = _found(package, entry).partition(":")
     # As a program of its own, so that a trace begins with the package's own lines.
-    code = compile(f"import {module}\n{module}.{function}()\n", f"<{package}: {entry}>", "exec", dont_inherit=True)
-    return run_program(Program(code, [package, *arguments_of(what)]), assignment, report)
+    text = f"import {module}\n{module}.{function}()\n"
+    return run_program(Program(text, f"<{package}: {entry}>", [package, *arguments_of(what)]), assignment, report)
 
 
 def arguments_of(what: Mapping[str, Any]) -> list[str]:
