@@ -278,3 +278,59 @@ def test_a_cancelled_task_lets_those_run_that_handle_failures(runs: Runs) -> Non
     run = runs.ended(run_id)
     assert results(run) == {"slow": "CANCELED", "next": "UPSTREAM_CANCELED", "clean": "SUCCESS"}
     assert result(run) == "CANCELED"
+
+
+def notebook(runs: Runs, name: str, *cells: str) -> str:
+    """The path of a notebook of these cells."""
+    text = "# Databricks notebook source\n" + "\n\n# COMMAND ----------\n\n".join(cells)
+    path = f"/api/2.0/workspace-files/import-file/Shared/{name}.py"
+    assert runs.site.call("POST", path, text.encode(), token=runs.token).status == 200
+    return f"/Shared/{name}"
+
+
+def test_a_notebook_a_file_and_queries_work_together_in_one_job(runs: Runs) -> None:
+    path = notebook(
+        runs, "count",
+        "n = int(dbutils.widgets.get('n')) + int(dbutils.widgets.get('base'))",
+        "dbutils.jobs.taskValues.set('n', n)\ndbutils.jobs.taskValues.set('days', ['mon', 'tue'])",
+        "dbutils.notebook.exit(f'counted {n}')",
+    )  # fmt: skip
+    file = "/api/2.0/workspace-files/import-file/Shared/show.py"
+    assert runs.site.call("POST", file, b"import sys\nprint('argument', sys.argv[1])", token=runs.token).status == 200
+    run = runs.run(
+        runs.sql("make", "CREATE TABLE main.both.t (day STRING, n STRING)"),
+        {"task_key": "count", "notebook_task": {"notebook_path": path, "base_parameters": {"n": "1", "base": "1"}}},
+        loop(
+            "days", "{{tasks.count.values.days}}",
+            runs.sql("day", "INSERT INTO main.both.t VALUES (:d, :n)",
+                     parameters={"d": "{{input}}", "n": "{{tasks.count.values.n}}"}),
+            "make", "count",
+        ),
+        {"task_key": "show", "depends_on": after("count"),
+         "spark_python_task": {"python_file": "/Workspace/Shared/show.py", "parameters": ["{{tasks.count.values.n}}"]}},
+        runs.sql("read", "SELECT day, n FROM main.both.t ORDER BY day", "days"),
+        parameters=[{"name": "base", "default": "40"}],
+    )  # fmt: skip
+    assert result(run) == "SUCCESS", [runs.output(each["run_id"]) for each in run["tasks"]]
+    assert runs.output(task_run(run, "count")["run_id"])["notebook_output"]["result"] == "counted 41"
+    assert "argument 41" in runs.output(task_run(run, "show")["run_id"])["logs"]
+    rows = runs.output(task_run(run, "read")["run_id"])["local"]["rows"]
+    assert rows == [{"day": "mon", "n": "41"}, {"day": "tue", "n": "41"}]
+
+
+def test_values_that_iterations_set_are_lists_to_the_tasks_behind_the_loop(runs: Runs) -> None:
+    path = notebook(runs, "double", "dbutils.jobs.taskValues.set('twice', 2 * int(dbutils.widgets.get('x')))")
+    nested = {"task_key": "each", "notebook_task": {"notebook_path": path, "base_parameters": {"x": "{{input}}"}}}
+    run = runs.run(
+        loop("loop", "[1, 2]", nested, concurrency=2),
+        condition("check", "EQUAL_TO", "{{tasks.loop.values.twice}}", "[2, 4]", "loop"),
+    )
+    assert task_run(run, "check")["condition_task"]["outcome"] == "true", run
+
+
+def test_a_notebook_that_runs_is_ended_by_a_cancel(runs: Runs) -> None:
+    path = notebook(runs, "sleep", "import time\nprint('here', flush=True)\ntime.sleep(600)")
+    run_id = runs.start(runs.create({"task_key": "n", "notebook_task": {"notebook_path": path}}))
+    runs.running(run_id, "n")
+    runs.done("POST", "runs/cancel", {"run_id": run_id})
+    assert results(runs.ended(run_id)) == {"n": "CANCELED"}

@@ -180,7 +180,7 @@ def delete(call: Call) -> Answer:
         invalid(f"Run {task.run_id} is a task run; delete its job run {run.run_id}.")
     if not run.phase.ended:
         invalid(f"Run {run.run_id} is active; cancel it before deleting it.")
-    call.runner.rows.delete(run.run_id)
+    call.runner.forget(run)
     return reply({})
 
 

@@ -18,11 +18,12 @@ LOG = logging.getLogger("lakeflow_job_meta.local")
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What carries out some kinds of tasks: an executor for each workspace, made when first needed. So many attempts
-    go on at once; the others wait in line."""
+    """What carries out some kinds of tasks: an executor for each workspace. So many attempts go on at once; the others
+    wait in line. `needs_folder` where an attempt leaves files."""
 
     executor_of: Callable[[int], Executor]
     parallel: int
+    needs_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Dispatcher:
         """Carry out an order as soon as its lane has room."""
         lane = self._lanes[order.kind]
         self._under_way.add(order.task_run_id)
-        _ = self._pools[id(lane)].submit(self._carry_out, lane.executor_of(workspace), order)
+        _ = self._pools[id(lane)].submit(self._carry_out, lane, workspace, order)
 
     def cancel(self, task_run_id: int) -> None:
         """End an attempt; its listener is told as of any other end."""
@@ -97,13 +98,14 @@ class Dispatcher:
         while self._executions and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _carry_out(self, executor: Executor, order: TaskOrder) -> None:
+    def _carry_out(self, lane: Lane, workspace: int, order: TaskOrder) -> None:
         key, times = order.task_run_id, Times(_now())
         result = TaskResult(Ending.CANCELED)
         try:
             if key not in self._unwanted:
-                order.folder.mkdir(parents=True, exist_ok=True)
-                execution = executor.start(order)
+                if lane.needs_folder:
+                    order.folder.mkdir(parents=True, exist_ok=True)
+                execution = lane.executor_of(workspace).start(order)
                 self._executions[key] = execution
                 times = replace(times, started_ms=_now())
                 self._post(partial(self._tell_began, key, times))

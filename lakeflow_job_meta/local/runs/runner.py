@@ -7,6 +7,7 @@ begins, so that a server that dies leaves no run of which nobody knows how far i
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,6 +106,11 @@ class Runner:
         if self._active:
             self._active.clear()
             _ = self.recover()
+
+    def forget(self, run: Run) -> None:
+        """Let go of a run that has ended, and of what its tasks left."""
+        self.rows.delete(run.run_id)
+        shutil.rmtree(self._folder / str(run.run_id), ignore_errors=True)
 
     # ── a run begins ────────────────────────────────────────────────────────────────────────────────────────────────
 

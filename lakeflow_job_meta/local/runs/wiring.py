@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from lakeflow_job_meta.local.call import Options, missing
 from lakeflow_job_meta.local.job_rules import TASK_TYPES
@@ -17,10 +18,14 @@ from lakeflow_job_meta.local.runs.record import Run, TaskRun
 from lakeflow_job_meta.local.runs.rows import Rows
 from lakeflow_job_meta.local.runs.runner import STEPS, Runner
 from lakeflow_job_meta.local.state import State
+from lakeflow_job_meta.local.tasks.executor import KINDS, ProcessExecutor, end_leftovers
 from lakeflow_job_meta.local.tasks.sql import Pool, SqlExecutor
 from lakeflow_job_meta.local.tasks.unsupported import Unsupported
 
-SQL_WORKERS = max(2, min(8, os.cpu_count() or 2))
+CORES = os.cpu_count() or 2
+SQL_WORKERS = max(2, min(8, CORES))
+PROCESSES = max(4, 2 * CORES)
+"""So many tasks in processes of their own go on at once: most of them wait for something now and then."""
 
 
 class Running:
@@ -39,6 +44,7 @@ class Running:
         self._dispatcher = Dispatcher(lanes(options, self._pool), self._post)
         self.runner = Runner(Rows(state), self._dispatcher, folder / "runs", _child_of(state))
         self.runner.url = url
+        _ = end_leftovers(options.home)
         self.lost = self.runner.recover()
 
     def close(self) -> None:
@@ -55,7 +61,8 @@ def lanes(options: Options, pool: Pool) -> Mapping[str, Lane]:
     """What carries out each kind of task."""
     sql = SqlExecutor(pool)
     nothing = Unsupported(options.stub_unsupported)
-    by_kind = {"sql_task": Lane(lambda _: sql, SQL_WORKERS)}
+    processes = Lane(partial(ProcessExecutor, options.home), PROCESSES, needs_folder=True)
+    by_kind = {"sql_task": Lane(lambda _: sql, SQL_WORKERS), **dict.fromkeys(KINDS, processes)}
     others = Lane(lambda _: nothing, 1)
     return {kind: by_kind.get(kind, others) for kind in TASK_TYPES if kind not in STEPS}
 

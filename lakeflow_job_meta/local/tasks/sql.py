@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lakeflow_job_meta.local.tasks.environment import plain
 from lakeflow_job_meta.local.tasks.order import Ending, Execution, TaskOrder, TaskResult
 from lakeflow_job_meta.local.tasks.sql_text import Unbound, bound
 
 FAILED = "Workload failed, see run output for details"
-HANDED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 KEPT_IDLE_SECONDS = 300.0
 
 
@@ -27,11 +27,10 @@ class Worker:
     """One warm process; answers one request at a time."""
 
     def __init__(self, home: Path, log: Path) -> None:
-        environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
         command = [sys.executable, "-m", "lakeflow_job_meta.local.tasks.sql_worker", str(home)]
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd="/"
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=plain(os.environ), cwd="/"
             )
         self.idle_since = time.monotonic()
 
