@@ -13,10 +13,11 @@ from functools import partial
 from lakeflow_job_meta.local.call import Options, missing
 from lakeflow_job_meta.local.job_rules import TASK_TYPES
 from lakeflow_job_meta.local.runs.asked import run_of_job
+from lakeflow_job_meta.local.runs.attempts import STEPS, Ground
 from lakeflow_job_meta.local.runs.dispatch import Dispatcher, Lane
 from lakeflow_job_meta.local.runs.record import Run, TaskRun
 from lakeflow_job_meta.local.runs.rows import Rows
-from lakeflow_job_meta.local.runs.runner import STEPS, Runner
+from lakeflow_job_meta.local.runs.runner import Runner
 from lakeflow_job_meta.local.state import State
 from lakeflow_job_meta.local.tasks.executor import KINDS, ProcessExecutor, end_leftovers
 from lakeflow_job_meta.local.tasks.sql import Pool, SqlExecutor
@@ -41,9 +42,8 @@ class Running:
         folder = options.home / "local"
         self._loop = asyncio.get_running_loop()
         self._pool = Pool(options.home, folder / "server.log")
-        self._dispatcher = Dispatcher(lanes(options, self._pool), self._post)
-        self.runner = Runner(Rows(state), self._dispatcher, folder / "runs", _child_of(state))
-        self.runner.url = url
+        dispatcher = Dispatcher(lanes(options, self._pool), self._post)
+        self.runner = Runner(Ground(Rows(state), dispatcher, folder / "runs", url, _child_of(state)))
         _ = end_leftovers(options.home)
         self.lost = self.runner.recover()
 
