@@ -56,7 +56,7 @@ test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
 
 jars: $(JARS)/alias-catalog.jar  ## what the tests on Spark and a warehouse need beside Java 17 and Maven
 
-chaos: $(VENV)/.test  ## every kill point and contest; about 25 minutes
+chaos: $(VENV)/.test  ## every kill point and contest; about half an hour
 	@$(BIN)/python -m tests.chaos --all
 
 check: $(VENV)/.dev $(VENV)/.spark  ## style, types, layers

@@ -23,7 +23,13 @@ from lakeflow_job_meta.workspace.launcher import ensure_local, stop_local
 from tests.parity.spark_session import missing, running_session
 
 SPARK_TABLE = TABLE.replace("bench.", "main.", 1)
-MOST = {"nothing changed, with a look": 12, "nothing changed": 12, "one row changed": 20}
+MOST = {
+    "nothing changed, with a look": 12,
+    "nothing changed": 12,
+    "nothing changed, a new process": 12,
+    "one row changed": 20,
+    "one row changed, a new process": 20,
+}
 """So many statements a case may take at the most, whatever the number of modules."""
 
 
@@ -73,6 +79,13 @@ def figures(folder: Path, modules: int) -> list[Figure]:
         found.append(measured("nothing changed", store, lambda: reconcile(changed_only=True)))
         change()
         found.append(measured("one row changed", store, lambda: reconcile(changed_only=True)))
+        for case in ("nothing changed, a new process", "one row changed, a new process"):
+            if case.startswith("one row"):
+                change()
+            # What a process knows of its tables, it knows by its store.
+            new = SparkStore(session)
+            fresh = JobOrchestrator(SPARK_TABLE, store=new, settings=settings)
+            found.append(measured(case, new, lambda fresh=fresh: fresh.apply(fresh.plan(changed_only=True))))
     stop_local(home)
     return found
 

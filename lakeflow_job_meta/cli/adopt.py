@@ -50,8 +50,8 @@ def command(
     if output is options.Output.TEXT:
         _show(jobs, skipped)
     if jobs and not yes:
-        require_terminal(f"{len(jobs)} jobs")
-        typer.confirm(f"Adopt these {len(jobs)} jobs?", abort=True, err=True)
+        require_terminal(counted(len(jobs), "job"))
+        typer.confirm(f"Adopt {counted(len(jobs), 'job')}?", abort=True, err=True)
     # By id: what was shown is what is taken, whatever has been made or renamed meanwhile.
     outcomes = orchestrator.adopt([str(job.job_id) for job in jobs])[0] if jobs else ()
     exported = _export(settings, yaml) if yaml is not None else None

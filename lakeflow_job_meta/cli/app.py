@@ -43,6 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 for module in (
     init, validate, load, plan, apply, status, log, changes, export, monitor, adopt, forget, destroy,
@@ -55,9 +56,18 @@ for name, group in (("lease", lease.app), ("identity", identity.app), ("local", 
     app.add_typer(group, name=name)
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("lakeflow-job-meta"))
+        raise typer.Exit
+
+
 @app.callback()
 def talk(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Tell more on stderr."),
+    version: bool = typer.Option(False, "--version", is_eager=True, callback=_tell_version, help="Tell the version."),
 ) -> None:
     """Set up the talk on stderr."""
     logging.basicConfig(

@@ -14,6 +14,7 @@ import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.render import print_data, print_json, print_plan, progress, say
+from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import ApplyError, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def command(
     if disruptive and not sys.stdin.isatty():
         raise UsageError(disruptive, hint="look at the plan; if that is meant: --allow-disruptive")
     if plan.effective and saved is None and not yes:
-        ask(f"Apply these {len(plan.effective)} changes?", plan, output)
+        ask(f"Apply {counted(len(plan.effective), 'change')}?", plan, output)
     if disruptive:
         ask(f"{disruptive[0].upper()}{disruptive[1:]}. Is that meant?", plan, output)
     return carry_out(orchestrator, plan, output)
@@ -99,12 +100,12 @@ def require_terminal(what: str) -> None:
         UsageError: standard input is no terminal.
     """
     if not sys.stdin.isatty():
-        raise UsageError(f"{what} want a yes, and nobody can be asked", hint="add --yes")
+        raise UsageError(f"to go on takes a yes ({what}), and nobody can be asked", hint="add --yes")
 
 
 def ask(question: str, plan: Plan, output: options.Output) -> None:
     """Go on only with a yes."""
-    require_terminal(f"{len(plan.effective)} changes")
+    require_terminal(counted(len(plan.effective), "change"))
     if output is options.Output.JSON:
         say(str(plan))
     typer.confirm(question, abort=True, err=True)
@@ -124,7 +125,7 @@ def carry_out(orchestrator: JobOrchestrator, plan: Plan, output: options.Output)
         raise error
     left = len(plan.effective) - len(outcomes)
     if left:
-        say(f"stopped; {left} modules are left: apply again to go on")
+        say(f"stopped before {counted(left, 'module')}: apply again to go on")
         return STOPPED
     return 0
 

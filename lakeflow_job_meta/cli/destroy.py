@@ -7,6 +7,7 @@ import typer
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.apply import carry_out, require_terminal, say_where, show
 from lakeflow_job_meta.cli.render import say
+from lakeflow_job_meta.diagnostics import counted
 
 NAME = "destroy"
 HELP = "Delete the jobs that this control table made, whatever its rows say; the rows stay."
@@ -31,10 +32,10 @@ def command(
     plan = orchestrator.plan(select or None, destroy=True)
     show(plan, output)
     if plan.effective and not yes:
-        require_terminal(f"{len(plan.effective)} deletions")
+        require_terminal(counted(len(plan.effective), "deletion"))
         if output is options.Output.JSON:
             say(str(plan))
-        typed = typer.prompt(f"Type {settings.control_table} to delete these {len(plan.effective)} jobs", err=True)
+        typed = typer.prompt(f"Type {settings.control_table} to delete {counted(len(plan.effective), 'job')}", err=True)
         if typed != settings.control_table:
             raise typer.Abort
     return carry_out(orchestrator, plan, output)

@@ -8,6 +8,7 @@ import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.render import print_data, print_json, print_table, say
+from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.settings import LOCAL, Settings
 
 app = typer.Typer(help="The embedded workspace.", no_args_is_help=True, rich_markup_mode=None)
@@ -59,7 +60,7 @@ def jobs(home: options.Home = None, output: options.OutputFormat = options.Outpu
         return 0
     rows = [[str(job.job_id), job.name, str(len(job.settings.get("tasks", ()))), _fires(job.settings)] for job in found]
     print_table(("job_id", "name", "tasks", "fires"), rows)
-    say(f"{len(found)} jobs")
+    say(counted(len(found), "job"))
     return 0
 
 

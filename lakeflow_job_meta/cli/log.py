@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_json, print_table
+from lakeflow_job_meta.cli.render import print_json, print_table, say
 
 NAME = "log"
 HELP = "Show what was done to which job, the newest first."
@@ -36,6 +36,8 @@ def command(
     else:
         columns = LONG if long else COLUMNS
         print_table(columns, [[_cell(row[column]) for column in columns] for row in rows])
+        if not rows:
+            say(f"nothing was done {f'to a module {module} ' if module else ''}so far")
     return 0
 
 

@@ -76,6 +76,8 @@ def _compile_module(
         findings.add(f"module_name '{name}' is reserved", column="module_name", hint="don't start it with $")
         return None
     module = settings[0] if settings else Module(name)
+    # What follows from a row that is there twice (one task key, a circle with itself) is no finding of its own.
+    rows = list({row.source_id: row for row in reversed(rows)}.values())
     active = sorted((row for row in rows if row.active), key=lambda row: (graph.order_of(row), row.source_id))
     config = parse_object(module.job_config, findings, "job_config")
     if config is None:

@@ -21,7 +21,7 @@ UPGRADE = "upgrade lakeflow-job-meta here, or undo the migration: DESCRIBE HISTO
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The schema version that a table has (None: it doesn't say), the one that this product writes, and the declared
-    columns that the table lacks."""
+    columns that the table lacks; one that says that it has this product's version is taken at its word."""
 
     table: TableName
     found: int | None
@@ -32,9 +32,12 @@ class Standing:
     def of(cls, spec: TableSpec, info: TableInfo) -> Standing:
         """How a table stands to its declaration."""
         text = info.properties.get(SCHEMA_VERSION, "")
+        found = int(text) if text.isdecimal() else None
+        if found == spec.schema_version:
+            return cls(spec.name, found, spec.schema_version)  # its columns needn't be asked for
         present = {column.name.lower() for column in info.columns}
         lacking = tuple(name for name in spec.column_names if name.lower() not in present)
-        return cls(spec.name, int(text) if text.isdecimal() else None, spec.schema_version, lacking)
+        return cls(spec.name, found, spec.schema_version, lacking)
 
     @property
     def newer(self) -> bool:

@@ -24,6 +24,7 @@ class Observation:
     """What was seen. `jobs` by job id; a recorded id is in exactly one of jobs, absent and unknown.
 
     `ours` are jobs that carry our owner's tag, by hash of the module; `namesakes` are ids of jobs by folded name.
+    `queries` are the text and the warehouse of those of our saved queries that exist, by id.
     """
 
     jobs: Mapping[int, ObservedJob] = field(default_factory=dict[int, ObservedJob])
@@ -33,6 +34,7 @@ class Observation:
     namesakes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, list[int]])
     lost_queries: frozenset[str] = frozenset()
     edited_queries: frozenset[str] = frozenset()
+    queries: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
 
 def observe(
@@ -66,8 +68,8 @@ def observe(
         gone = [module for job_id, module in ids.items() if job_id in absent and module in desired]
         found |= {job.job_id: job for job in _by_names(jobs, gone, desired, recorded)}
     ours, namesakes = _index(found.values(), owner)
-    lost, edited = _look_at_queries(queries, desired, recorded)
-    return Observation(found, absent, unknown, ours, namesakes, lost, edited)
+    there, lost, edited = _look_at_queries(queries, desired, recorded)
+    return Observation(found, absent, unknown, ours, namesakes, lost, edited, there)
 
 
 def _look_at(
@@ -96,21 +98,21 @@ def _look_at(
 
 def _look_at_queries(
     queries: Queries, desired: Mapping[str, DesiredJob], recorded: Mapping[str, RecordedJob]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """The ids of our saved queries that are gone, and of those whose text or warehouse somebody edited."""
+) -> tuple[dict[str, tuple[str, str]], frozenset[str], frozenset[str]]:
+    """Our saved queries that exist, the ids of those that are gone, and of those whose text or warehouse differs."""
     kept = {
         query.query_id: (module, source) for module, row in recorded.items() for source, query in row.queries.items()
     }
     if not kept:
-        return frozenset(), frozenset()
-    there = queries.existing()
+        return {}, frozenset(), frozenset()
+    there = {query_id: query for query_id, query in queries.existing().items() if query_id in kept}
     edited: set[str] = set()
-    for query_id in kept.keys() & there.keys():
+    for query_id in there:
         module, source = kept[query_id]
         wanted = desired[module].queries.get(source) if module in desired else None
         if wanted is not None and there[query_id] != (wanted.text, wanted.warehouse_id):
             edited.add(query_id)
-    return frozenset(kept.keys() - there.keys()), frozenset(edited)
+    return there, frozenset(kept.keys() - there.keys()), frozenset(edited)
 
 
 def _needs_search(module: str, desired: Mapping[str, DesiredJob], recorded: Mapping[str, RecordedJob]) -> bool:

@@ -23,7 +23,16 @@ from lakeflow_job_meta.engine.targets import (
     target_settings,
 )
 from lakeflow_job_meta.model.control import MONITOR_MODULE
-from lakeflow_job_meta.model.job import QUERY_REF, DesiredJob, ObservedJob, Pending, RecordedJob, Settings, mapping
+from lakeflow_job_meta.model.job import (
+    QUERY_REF,
+    DesiredJob,
+    ObservedJob,
+    Pending,
+    RecordedJob,
+    SavedQuery,
+    Settings,
+    mapping,
+)
 from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange
 
 AFTER_APPLY = "(known after apply)"
@@ -320,8 +329,20 @@ def _query_changes(desired: DesiredJob, recorded: RecordedJob, seen: Observation
         if known is not None and known.query_id in seen.lost_queries:
             found.append(FieldChange(f"queries[{source}]", MISSING, "made again: it is gone or in the trash"))
         elif known is not None and (known.fingerprint != query.fingerprint or known.query_id in seen.edited_queries):
-            found.append(FieldChange(f"queries[{source}].query_text", "(as recorded)", query.text))
+            found += _query_fields(query, seen.queries.get(known.query_id))
     return tuple(found)
+
+
+def _query_fields(query: SavedQuery, there: tuple[str, str] | None) -> list[FieldChange]:
+    """What of a saved query will differ; of what is there, only its text and its warehouse are known."""
+    path, unknown = f"queries[{query.source_id}]", "(as recorded)"
+    if there is None:
+        return [FieldChange(f"{path}.query_text", unknown, query.text)]
+    wanted = (("query_text", query.text), ("warehouse_id", query.warehouse_id))
+    found = [
+        FieldChange(f"{path}.{name}", old, new) for (name, new), old in zip(wanted, there, strict=True) if old != new
+    ]
+    return found or [FieldChange(f"{path}.display_name", unknown, query.name)]
 
 
 def _without_tag(settings: Settings) -> Settings:

@@ -70,6 +70,17 @@ class Claims:
             if key not in declared and not record.released and self.in_scope(record.place)
         )
 
+    def taken_over(self, declared: Mapping[RowKey, DeclaredRow]) -> dict[str, list[RowKey]]:
+        """Rows that files in scope declared before and nothing here declares now, by the file elsewhere that wrote
+        them last, like an export that was loaded: they are that file's."""
+        found: dict[str, list[RowKey]] = {}
+        for key, record in sorted(self.newest.items()):
+            if key in declared or record.released or self.in_scope(record.place):
+                continue
+            if any(self.in_scope(each.place) and not each.released for each in self.records[key]):
+                found.setdefault(record.place, []).append(key)
+        return found
+
     def disputed(self) -> dict[str, list[Diagnostic]]:
         """Findings by file: rows that belong to another file, which still declares them or can't be read."""
         by_place = {place_of(self.declarations.root, file.relative): file for file in self.declarations.files}

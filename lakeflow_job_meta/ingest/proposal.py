@@ -18,6 +18,7 @@ from lakeflow_job_meta.model.table import Row, Snapshot, TableSpec
 from lakeflow_job_meta.store.base import Store
 
 NOTHING = Snapshot("", -1, ())
+SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def propose(declarations: Declarations, tables: Tables, intent: Intent) -> Propo
             working.add(owners.get(each.module), each.diagnostic)
         # Without the bad files the rest may look otherwise: a removed module can't clash with another any more.
         if not errors or (not complete and len(files) + len(working.waiting) == len(declarations.files)):
+            if intent.deactivate_missing and complete:
+                working.found += _taken_over(proposal, tables)
             found = _in_order([*working.found, *(each.diagnostic for each in findings)])
             return replace(proposal, diagnostics=found, waiting=frozenset(working.waiting))
 
@@ -198,6 +201,22 @@ def _after(snapshot: Snapshot, merged: Merge, modules: set[str]) -> Sequence[Row
     written = {key_of(row): row for row in merged.upserts}
     rows = {index: row for index, row in enumerate(snapshot.rows) if key_of(row) not in written}
     return [row for row in (*rows.values(), *merged.upserts) if row["module_name"] in modules]
+
+
+def _taken_over(proposal: Proposal, tables: Tables) -> list[Diagnostic]:
+    """Rows that stay active though this folder dropped them: a file elsewhere wrote them since."""
+    rows = (*tables.control.rows, *tables.modules.rows)
+    active = {key_of(row) for row in rows if row.get("is_active") is not False}
+    declared = {row.key: row for file in proposal.files for row in file.rows}
+    found: list[Diagnostic] = []
+    for place, keys in proposal.claims.taken_over(declared).items():
+        if names := ["/".join(filter(None, key)) for key in keys if key in active]:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            shown = ", ".join(names[:SHOWN]) + more
+            message = f"nothing here declares {shown} any more, but this file wrote it last: left active"
+            hint = "if it should go: load that file without it and with --deactivate-missing, or deactivate it in SQL"
+            found.append(Diagnostic(message, FileLocation(place), hint, Severity.WARNING))
+    return found
 
 
 def _doubled(proposal: Proposal, tables: Tables, intent: Intent) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
@@ -123,13 +123,17 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A table as a store finds it now."""
+    """A table as a store finds it now; `ask_columns` gives its columns, for which a store may have to ask again."""
 
     name: TableName
     table_id: str
     version: int
-    columns: tuple[Column, ...]
     properties: Mapping[str, str]
+    ask_columns: Callable[[], tuple[Column, ...]] = field(repr=False, compare=False)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.ask_columns()
 
 
 @dataclass(frozen=True, slots=True)

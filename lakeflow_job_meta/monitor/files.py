@@ -63,9 +63,8 @@ class WatchedFiles:
 
     def _missing(self) -> tuple[Diagnostic, ...]:
         """A local folder may be yet to come. A volume is there, or its name is wrong."""
-        if not self.place.polled:
-            return ()
-        hint = "its rows stay as they are; is the name right, and may we read it?"
+        what = "its rows stay as they are; is the name right, and may we read it?"
+        hint = what if self.place.polled else "it is waited for"
         return (Diagnostic(f"{self.place} isn't there", hint=hint, severity=Severity.WARNING),)
 
     def _report(self, findings: tuple[Diagnostic, ...]) -> None:

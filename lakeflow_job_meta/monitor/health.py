@@ -18,7 +18,8 @@ STUCK_SECONDS = 300.0
 @dataclass(frozen=True, slots=True)
 class Health:
     """What the loop did so far. `started`, `moved` (the last progress) and `succeeded` are seconds of one clock that
-    only goes forward; the times are for people. `standby` is who works instead, `failed_looks` are in a row."""
+    only goes forward; the times are for people. `standby` is who works instead, `failed_looks` are in a row, `findings`
+    are what is wrong with the watched files."""
 
     interval: float
     started: float
@@ -32,6 +33,7 @@ class Health:
     standby: str = ""
     lease_held: bool = False
     failing: int = 0
+    findings: int = 0
     control_version: int | None = None
     extent: Extent | None = None
 
@@ -51,7 +53,7 @@ class Health:
             extent = replace(extent, drifted=known.drifted)
         return replace(
             self, under_way=False, succeeded=now, last_cycle_at=at, last_success_at=at, failed_looks=0, last_error="",
-            standby=cycle.standby, failing=len(cycle.failures), extent=extent,
+            standby=cycle.standby, failing=len(cycle.failures), findings=len(cycle.findings), extent=extent,
             control_version=cycle.versions[0] if cycle.versions else self.control_version,
         )  # fmt: skip
 
@@ -85,6 +87,7 @@ class Health:
             "last_success_at": _text(self.last_success_at),
             "last_error": self.last_error or None,
             "failing_modules": self.failing,
+            "file_findings": self.findings,
             "control_version": self.control_version,
         }
 

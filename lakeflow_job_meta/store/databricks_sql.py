@@ -108,6 +108,8 @@ class SqlStore:
         if facts is None:
             facts = self._facts.newest(table)
         version = facts.version if version is None else version
+        if where and not all(where.values()):
+            return Snapshot(facts.table_id, version, ())  # no value, no row
         query = statements.select(table, version, columns=columns, where=where)
         return Snapshot(facts.table_id, version, tuple(selected(self._send, self._facts, table, query)))
 

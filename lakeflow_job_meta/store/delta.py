@@ -72,9 +72,9 @@ class DeltaStore:
     def info(self, table: TableName) -> TableInfo | None:
         try:
             with self._tables.latest(table) as opened:
-                metadata = opened.metadata()
+                metadata, columns = opened.metadata(), delta.columns_of(opened)
                 return TableInfo(
-                    table, str(metadata.id), opened.version(), delta.columns_of(opened), dict(metadata.configuration)
+                    table, str(metadata.id), opened.version(), dict(metadata.configuration), lambda: columns
                 )
         except TableNotFound:
             return None

@@ -63,9 +63,10 @@ class _Version:
 
     def drop_unchanged(self) -> bool:
         """Take out pairs of equal rows (a MERGE may write them); says whether nothing is left."""
-        for row in [each for each in self.before if each in self.after]:
-            self.before.remove(row)
-            self.after.remove(row)
+        for row in list(self.before):
+            if row in self.after:
+                self.before.remove(row)
+                self.after.remove(row)
         return not (self.before or self.after)
 
     @property
@@ -78,7 +79,10 @@ class _Version:
 
 
 def net(rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> list[RowChange] | None:
-    """The feed's rows as one change a key; None where a key is doubled: the feed can't tell which row is meant."""
+    """The feed's rows as one change a key; None where they don't follow on each other: a version is missing.
+
+    Of a key that several rows have, before and after are one each of those that went and came.
+    """
     by_key: dict[tuple[Any, ...], dict[int, _Version]] = {}
     for row in sorted(rows, key=lambda each: int(each["_commit_version"])):
         values = {name: value for name, value in row.items() if name not in _META}
@@ -94,13 +98,23 @@ def net(rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> list[RowChange
 
 
 def _net_of_key(key: tuple[Any, ...], versions: Mapping[int, _Version]) -> RowChange | None:
+    several = any(len(each.before) > 1 or len(each.after) > 1 for each in versions.values())
     told = [(number, version) for number, version in versions.items() if not version.drop_unchanged()]
-    if any(len(version.before) > 1 or len(version.after) > 1 for _, version in told):
-        return None
     if not told:
         last = max(versions)
         return RowChange(key, None, None, last, versions[last].timestamp)
+    first, (last, version) = told[0][1], told[-1]
+    if several or _added_again([each for _, each in told]):
+        whole = _Version(
+            [row for _, each in told for row in each.before], [row for _, each in told for row in each.after]
+        )
+        whole.drop_unchanged()
+        return RowChange(key, whole.row_before, whole.row_after, last, version.timestamp)
     if any(one.row_after != next_one.row_before for (_, one), (_, next_one) in pairwise(told)):
         return None
-    last, version = told[-1]
-    return RowChange(key, told[0][1].row_before, version.row_after, last, version.timestamp)
+    return RowChange(key, first.row_before, version.row_after, last, version.timestamp)
+
+
+def _added_again(versions: Sequence[_Version]) -> bool:
+    """Whether a row was added where there was one of its key already."""
+    return any(one.row_after is not None and other.row_before is None for one, other in pairwise(versions))

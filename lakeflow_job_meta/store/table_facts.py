@@ -118,8 +118,8 @@ class TableFacts:
 
     def info(self, table: TableName) -> TableInfo:
         """The table now, as the store's callers know it."""
-        facts, columns = self.with_columns(table)
-        return TableInfo(table, facts.table_id, facts.version, columns, facts.properties)
+        facts = self.newest(table)
+        return TableInfo(table, facts.table_id, facts.version, facts.properties, lambda: self.with_columns(table)[1])
 
     def commits(self, table: TableName, limit: int) -> list[Commit]:
         """The newest commits, the newest first."""

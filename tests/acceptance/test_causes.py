@@ -222,6 +222,24 @@ def test_a_frozen_module_names_the_row_that_holds_it_up(project: Project, as_use
     assert causes(project) == [("b", "changed", version(project), "alice")]
 
 
+def test_a_doubled_row_hides_no_other_cause(project: Project, as_user: As) -> None:
+    for module in ("m", "n", "o"):
+        project.add("a", module=module)
+    apply(project)
+    as_user("alice")
+    project.add("a", module="n")
+    doubled = version(project)
+    as_user("bob")
+    other = json.dumps({"task_type": "notebook", "notebook_path": "/other"})
+    project.sql(f"UPDATE {TABLE} SET transformation_config = '{other}' WHERE module_name = 'm'")
+    changed = only(project.orchestrator.plan())
+    assert [(each.source_id, each.user) for each in changed.causes] == [("a", "bob")]
+    frozen = only(project.orchestrator.plan(), "n")
+    assert frozen.failed
+    assert [(each.source_id, each.version, each.user) for each in frozen.causes] == [("a", doubled, "alice")]
+    assert not only(project.orchestrator.plan(), "o").effective
+
+
 # Before the first apply
 
 

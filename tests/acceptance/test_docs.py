@@ -294,7 +294,7 @@ def options_of(command: Any) -> set[str]:
     return {
         name
         for each in command.params
-        if each.param_type_name == "option" and not each.is_eager
+        if each.param_type_name == "option" and each.name != "help"
         for name in (*each.opts, *each.secondary_opts)
     }
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,10 +60,10 @@ def one(samples: dict[tuple[tuple[str, str], ...], float], **labels: str) -> flo
 
 
 @contextmanager
-def listening(project: Project, **given: Any) -> Iterator[tuple[int, MetadataMonitor]]:
+def listening(project: Project, folder: Path | None = None, **given: Any) -> Iterator[tuple[int, MetadataMonitor]]:
     """A monitor that runs and listens; the port is answered from its first cycle on."""
     port = free_port()
-    monitor = project.monitor(listen=f"127.0.0.1:{port}", **{"check_interval_seconds": 0.1, **given})
+    monitor = project.monitor(folder, listen=f"127.0.0.1:{port}", **{"check_interval_seconds": 0.1, **given})
     thread = threading.Thread(target=monitor.run_continuous)
     thread.start()
     try:
@@ -81,6 +82,22 @@ def answers(port: int) -> bool:
 
 def cycles(port: int, result: str) -> float:
     return one(scrape(port)["cycles_total"], result=result)
+
+
+def test_what_is_wrong_with_the_watched_files_is_counted_until_it_is_mended(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "watched"
+
+    def findings() -> tuple[int, float]:
+        return ask(port, "/healthz").data["file_findings"], one(scrape(port)["file_findings"])
+
+    with listening(project, folder) as (port, _):
+        wait_for(lambda: findings() == (1, 1))  # the folder isn't there
+        folder.mkdir()
+        (folder / "good.yml").write_text("modules: [{module_name: m, sources: []}]")
+        wait_for(lambda: findings() == (0, 0))
+        (folder / "bad.yml").write_text("modules: [{module_nam: m}, 7]")
+        wait_for(lambda: findings()[1] >= 2)
+        assert ask(port, "/healthz").status == 200, "the others are looked after"
 
 
 def test_metrics_tell_what_was_done(project: Project) -> None:

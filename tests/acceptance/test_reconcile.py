@@ -267,6 +267,24 @@ def test_a_saved_query_is_made_once_updated_in_place_and_deleted_with_its_task(p
     assert kinds(project) == {"m": "skip"}
 
 
+def test_a_plan_tells_what_of_a_saved_query_changes(project: Project) -> None:
+    project.add("q", config=SQL)
+    apply(project)
+
+    def change(**sql_task: str) -> None:
+        set_config(project, "q", {**SQL, "sql_task": {"warehouse_id": "w1", "sql_query": "SELECT 1", **sql_task}})
+
+    def changed(**given: bool) -> set[tuple[str, str, str]]:
+        (action,) = project.orchestrator.plan(**given).actions
+        return {(each.path, each.old, each.new) for each in action.changes if each.path.startswith("queries")}
+
+    change(sql_query="SELECT 2")
+    assert changed() == {("queries[q].query_text", "SELECT 1", "SELECT 2")}
+    assert changed(refresh=False) == {("queries[q].query_text", "(as recorded)", "SELECT 2")}
+    change(warehouse_id="w2")
+    assert changed() == {("queries[q].warehouse_id", "w1", "w2")}
+
+
 def test_a_trashed_query_counts_as_absent(project: Project) -> None:
     project.add("q", config=SQL)
     apply(project)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lakeflow_job_meta import ApplyError, ConflictError
-from lakeflow_job_meta.model.plan import ActionKind
+from lakeflow_job_meta.model.plan import ActionKind, FieldChange
 from tests.conftest import TABLE, Project
 
 SCHEDULE = {"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "UTC"}
@@ -195,6 +195,7 @@ def test_an_edited_saved_query_is_drift(project: Project) -> None:
     project.client.api_client.do("PATCH", f"/api/2.0/sql/queries/{query.id}", body=body)
     (action,) = project.orchestrator.plan().actions
     assert action.kind is ActionKind.UPDATE
+    assert action.changes == (FieldChange("queries[q].query_text", "DROP TABLE x", "SELECT 1"),)
     apply(project)
     assert project.client.queries.get(query.id).query_text == "SELECT 1"
     assert settled(project)

@@ -361,6 +361,23 @@ def test_changes_are_net_by_key_whoever_made_them(engine: Engine, spec: TableSpe
     assert store.changes(spec, -1) is None
 
 
+def test_a_key_that_several_rows_have_is_told_as_changed_and_hides_no_other(engine: Engine, spec: TableSpec) -> None:
+    store = engine.store
+    store.append(spec, [{"id": each, "n": 1} for each in "abcd"])  # 1
+    store.append(spec, [{"id": "a", "n": 2}])  # 2: there is one already
+    store.append(spec, [{"id": "e", "n": 1}, {"id": "e", "n": 2}])  # 3
+    store.sql(f"UPDATE {spec.name} SET n = 5 WHERE id = 'b'")  # 4
+    store.sql(f"UPDATE {spec.name} SET n = n + 1 WHERE id = 'a'")  # 5: both
+    store.sql(f"DELETE FROM {spec.name} WHERE id = 'e' AND n = 2")  # 6
+    found = {change.key[0]: change for change in store.changes(spec, 1) or ()}
+    assert {key: change.version for key, change in found.items()} == {"a": 5, "b": 4, "e": 6}
+    assert all(change.before != change.after for change in found.values())
+    store.append(spec, [{"id": "c", "n": 1}])  # 7: the same again
+    store.sql(f"DELETE FROM {spec.name} WHERE id = 'c'")  # 8: both
+    (gone,) = (change for change in store.changes(spec, 6) or ())
+    assert (gone.key, gone.version, (gone.before or {})["n"], gone.after) == (("c",), 8, 1, None)
+
+
 @SOME
 def test_what_the_feed_cannot_tell_is_none(engine: Engine, spec: TableSpec) -> None:
     store = engine.store

@@ -222,7 +222,8 @@ def test_all_findings_come_at_once_and_other_modules_go_on() -> None:
 
 
 def test_doubled_rows_and_equal_task_keys_freeze_their_module() -> None:
-    assert "is there twice" in findings(source("a"), source("a"))[0]
+    (doubled,) = findings(source("a"), source("a"), source("b", {**NOTEBOOK, "depends_on": ["a"]}))
+    assert "source_id 'a' is there twice" in doubled
     assert "would both become the task 'a_b'" in findings(source("a b"), source("a/b"))[0]
 
 

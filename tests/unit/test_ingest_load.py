@@ -288,7 +288,11 @@ def test_an_export_elsewhere_takes_rows_over_and_the_folder_takes_them_back(stor
     backup = write(folder.parent / "backup.yml", module("m", "s"), module("n", "t"))
     assert not load(store, TABLES, backup, now=LATER, on_conflict="fail").wrote
     write(folder / "a.yml", module("m", "s"))
-    assert not load(store, TABLES, folder, now=LATER, on_conflict="fail", deactivate_missing=True).wrote
+    report = load(store, TABLES, folder, now=LATER, on_conflict="fail", deactivate_missing=True)
+    assert not report.wrote
+    (stays,) = report.warnings
+    assert str(stays).startswith(f"{backup}:1:1: warning: nothing here declares n/t any more, but this file wrote")
+    assert not load(store, TABLES, folder, now=LATER, on_conflict="fail").warnings, "nobody asked what is missing"
     write(folder / "a.yml", module("m", "s"), module("n", "t"))
     evening = LATER + timedelta(hours=6)
     assert not load(store, TABLES, folder, now=evening, on_conflict="fail").wrote

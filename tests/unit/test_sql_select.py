@@ -149,6 +149,7 @@ def test_only_the_last_statements_rows_come_back(store: DeltaStore) -> None:
         ),
         ("SELECT 1 FROM", r"\[PARSE_SYNTAX_ERROR\] line 1"),
         ("SELECT 'open", "doesn't end"),
+        ("SELEC 1", r"SELEC 1 isn't supported[\s\S]*did you mean 'SELECT'"),
         ("SELECT 1;\nSELECT 1 FROM x", "statement 2, line 2: .*'x' is not a full table name"),
         ("SELECT :id, :x", r"no value for the parameter :x"),
     ],

@@ -345,13 +345,7 @@ def with_the_feed_off_for_a_while(store: DeltaStore) -> None:
         store.sql(f"ALTER TABLE {NAME} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = '{value}')")
 
 
-def doubled(store: DeltaStore) -> None:
-    store.append(SPEC, [{"id": "a", "n": 8}, {"id": "a", "n": 9}])
-
-
-@pytest.mark.parametrize(
-    "happening", [restored, updated_without_a_change, cleaned, with_the_feed_off_for_a_while, doubled]
-)
+@pytest.mark.parametrize("happening", [restored, updated_without_a_change, cleaned, with_the_feed_off_for_a_while])
 def test_what_the_feed_cannot_tell_is_none(store: DeltaStore, happening: Callable[[DeltaStore], None]) -> None:
     store.append(SPEC, [{"id": "a", "n": 1}, {"id": "b", "n": 2}])
     store.transact(SPEC, set_n("a", 2))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sqlglot import Expr, exp
 
+from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.store.delta_tables import DeltaTables
 from lakeflow_job_meta.store.sql import ddl, insert, maintenance, modify, query
@@ -73,7 +74,10 @@ def _run_one(tables: DeltaTables, statement: Statement, parameters: Mapping[str,
     statement = with_identifiers(statement, parameters)
     first = statement.words[0]
     if first not in _FIRST_WORDS and first not in maintenance.STATEMENTS:
-        raise SqlError(f"{statement.where()}: {first_words(statement)} isn't supported by the embedded store")
+        raise SqlError(
+            f"{statement.where()}: {first_words(statement)} isn't supported by the embedded store",
+            hint=nearest(first, _FIRST_WORDS | maintenance.STATEMENTS.keys()),
+        )
     if first in maintenance.STATEMENTS:
         return tables.rerun(first, partial(_attempt, tables, maintenance.STATEMENTS[first], statement, parameters))
     tree = parse(statement)
