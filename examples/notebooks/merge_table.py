@@ -31,19 +31,19 @@ if not keys:
 
 # COMMAND ----------
 
-from delta.tables import DeltaTable
-from pyspark.sql import Window, functions as F
-
-newest = Window.partitionBy(*keys).orderBy(F.col("_loaded_at").desc())
-fresh = spark.table(source["table"]).withColumn("_n", F.row_number().over(newest)).where("_n = 1").drop("_n")
-
-if not spark.catalog.tableExists(table):
-    fresh.limit(0).write.saveAsTable(table)
-(
-    DeltaTable.forName(spark, table)
-    .alias("t")
-    .merge(fresh.alias("s"), " AND ".join(f"t.{key} = s.{key}" for key in keys))
-    .whenMatchedUpdateAll()
-    .whenNotMatchedInsertAll()
-    .execute()
-)
+listed = ", ".join(f"`{key}`" for key in keys)
+same = " AND ".join(f"t.`{key}` = s.`{key}`" for key in keys)
+spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{target['catalog']}`.`{target['schema']}`")
+spark.sql(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT * FROM {source['table']} WHERE false")
+spark.sql(f"""
+    MERGE INTO {table} AS t
+    USING (
+      SELECT * FROM {source['table']}
+      QUALIFY row_number() OVER (PARTITION BY {listed} ORDER BY _loaded_at DESC) = 1
+    ) AS s
+    ON {same}
+    WHEN MATCHED THEN UPDATE SET *
+    WHEN NOT MATCHED THEN INSERT *
+""")
+rows = spark.sql(f"SELECT count(*) AS n FROM {table}").first().n
+dbutils.notebook.exit(f"{rows} rows")

@@ -48,9 +48,10 @@ class Value(dict[str, Any]):
     """A value that is itself an object: can be put in whole, or asked for a part."""
 
 
-def job_names(start_ms: int, **known: Any) -> dict[str, Any]:
-    """The namespace `job`, with the parts of its start time (UTC)."""
-    return {**known, "start_time": time_parts(start_ms)}
+def job_names(start_ms: int, *, trigger: Names | None = None, **known: Any) -> dict[str, Any]:
+    """The namespace `job`, with the parts of its start time (UTC), which is also its trigger's unless that has one."""
+    start = time_parts(start_ms)
+    return {**known, "start_time": start, "trigger": {"time": start, **(trigger or {})}}
 
 
 def time_parts(ms: int) -> dict[str, Any]:
