@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.declared import read_declared
 from lakeflow_job_meta.control.heartbeat import read_monitors
 from lakeflow_job_meta.control.identity import keep_owner, mint_owner
+from lakeflow_job_meta.control.local_files import LocalFiles
 from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner_of
 from lakeflow_job_meta.diagnostics import Diagnostic, counted
@@ -76,7 +77,9 @@ class JobOrchestrator:
         self.store = store or open_store(self.settings)
         self.tables = ControlTables.of(TableName.parse(control_table))
         self.workspace = connect(self.settings, workspace_client)
-        self._planning = Planning(self.settings, self.store, self.tables, self.workspace)
+        self._planning = Planning(
+            self.settings, self.store, self.tables, self.workspace, LocalFiles(self.settings.files_root)
+        )
         self._versions_seen = False
         self._set_up = False
 
@@ -126,9 +129,13 @@ class JobOrchestrator:
             plan = self._planning.make(Request(modules, refresh and not changed_only, prune, destroy, changed_only))
         return replace(plan, diagnostics=(*plan.diagnostics, *warnings)) if warnings else plan
 
+    def files(self) -> Mapping[str, str]:
+        """The files that rows name by relative paths, as far as a plan has met them: the hash that each has now."""
+        return self._planning.files.now()
+
     def unchanged(self) -> bool:
-        """Whether no row, argument or state changed since all was applied: then a plan without a look at the workspace
-        is empty. Costs three versions, and no request."""
+        """Whether no row, file, argument or state changed since all was applied: then a plan without a look at the
+        workspace is empty. Costs three versions, and no request."""
         return self._planning.unchanged()
 
     def apply(
@@ -161,6 +168,7 @@ class JobOrchestrator:
         around = Surroundings(
             self.workspace.jobs,
             self._planning.queries(plan.basis.owner),
+            self.workspace.local_files,
             self._planning.state(uuid4().hex, plan.basis.control_version),
             load_rules(),
             now=lambda: datetime.now(UTC),

@@ -14,7 +14,8 @@ from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.causes import Evidence, with_causes
 from lakeflow_job_meta.control.declared import Declared, read_declared
 from lakeflow_job_meta.control.identity import check_identity, check_owner, check_workspace
-from lakeflow_job_meta.control.mark import changed_since_mark, mark_of, same_rows, state_as_left
+from lakeflow_job_meta.control.local_files import LocalFiles
+from lakeflow_job_meta.control.mark import Changed, changed_since_mark, mark_of, same_rows, state_as_left
 from lakeflow_job_meta.control.selection import select_modules
 from lakeflow_job_meta.control.state import JobState
 from lakeflow_job_meta.control.tables import ControlTables, owner_of
@@ -66,6 +67,7 @@ class Planning:
     store: Store
     tables: ControlTables
     workspace: Workspace
+    files: LocalFiles
 
     def make(self, request: Request) -> Plan:
         """The plan; errors as JobOrchestrator.plan tells."""
@@ -102,13 +104,13 @@ class Planning:
             world.observation.lost_queries if world.observation else frozenset(),
             world.observation.edited_queries if world.observation else frozenset(),
             self.settings.drift,
-            mark=mark_of(known.declared, self._arguments()) if whole else None,
+            mark=mark_of(known.declared, self._arguments(), self.files.followed) if whole else None,
         )
 
     def unchanged(self) -> bool:
         """Whether no row, argument or state changed since the last complete reconcile; sends no request."""
         check_identity(self.tables.require(self.store))
-        changed = changed_since_mark(self.store, self.tables, self.tenure(), self._arguments())
+        changed = self._changed()
         return changed is not None and not changed.modules
 
     def check_fresh(self, plan: Plan) -> None:
@@ -135,11 +137,16 @@ class Planning:
                 )
 
     def compile(self, declared: Declared) -> Compiled:
-        """The jobs that these rows ask for."""
+        """The jobs that these rows ask for; only files that they name are followed from then on."""
+        self.files.followed.clear()
+        return self._compile(declared)
+
+    def _compile(self, declared: Declared) -> Compiled:
         options = CompileOptions(
             str(self.tables.control.name), self.settings.default_warehouse_id, self.settings.cluster_id
         )
-        return compile_modules(declared.sources, declared.modules, options)
+        compiled = compile_modules(declared.sources, declared.modules, options)
+        return self.files.put_in(compiled, options.control_table)
 
     def state(self, correlation_id: str, control_version: int = 0) -> JobState:
         """The state of this workspace."""
@@ -181,14 +188,14 @@ class Planning:
 
     def _changed_only(self) -> _Known | None:
         """What changed since the last complete reconcile; None where everything has to be looked at."""
-        since = changed_since_mark(self.store, self.tables, self.tenure(), self._arguments())
+        since = self._changed()
         if since is None:
             return None
         changed = since.modules
         declared = read_declared(self.store, self.tables, changed)
         if (declared.control_version, declared.modules_version) != (since.control_version, since.modules_version):
             return None  # somebody wrote between the two looks: what, only the whole table tells for sure
-        compiled = self.compile(declared)
+        compiled = self._compile(declared)
         state = self.state("plan")
         others = state.job_names() if compiled.jobs else {}
         names = {name.casefold() for module, name in others.items() if module not in changed}
@@ -199,6 +206,10 @@ class Planning:
         if changed and not declared.sources:
             return None
         return _Known(declared, compiled, state.read(changed), since.rows)
+
+    def _changed(self) -> Changed | None:
+        since = changed_since_mark(self.store, self.tables, self.tenure(), self._arguments())
+        return since if since is not None and self.files.unchanged(since.files) else None
 
     def _arguments(self) -> str:
         """Changes whenever equal rows may lead to other jobs."""

@@ -29,11 +29,15 @@ ENVIRONMENT = {
     "lease_seconds": "LAKEFLOW_LEASE_SECONDS",
     "lock_timeout_seconds": "LAKEFLOW_LOCK_TIMEOUT_SECONDS",
     "list_lag_seconds": "LAKEFLOW_LIST_LAG_SECONDS",
+    "files_root": "LAKEFLOW_FILES_ROOT",
     "max_disruptive": "LAKEFLOW_MAX_DISRUPTIVE",
     "max_disruptive_percent": "LAKEFLOW_MAX_DISRUPTIVE_PERCENT",
 }
 RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 """Set inside of Databricks, where the workspace is the one that we run in, and the store its Spark session."""
+
+FOLDERS = ("home", "files_root")
+"""Settings that are folders; a relative one in the file is relative to the file."""
 
 DRIFT_POLICIES = ("enforce", "report", "ignore")
 
@@ -52,17 +56,19 @@ NUMBERS: Mapping[str, tuple[type[int] | type[float], int, int]] = {
 class Settings:
     """What a run works on. DATABRICKS_* variables are only credentials: they never choose the workspace.
 
-    `workspace` is `local`, `databricks` (what the SDK finds), a profile's name, or a host (https://…). `lease_seconds`
-    is how long a dead holder of the lease keeps others waiting, `lock_timeout_seconds` how long we wait for a live one.
-    `list_lag_seconds` is how long the workspace's lists may leave out a job that was just made. A plan that takes away
-    more than `max_disruptive` jobs and tasks, or more than `max_disruptive_percent` of all jobs, wants a person's word.
-    `drift` maps paths of fields to enforce, report or ignore; `rates` ends of call paths (`jobs/create`) to calls a
-    second. `store` is `embedded`, `spark`, or `warehouse:` with an id, a path or a whole https address behind it;
+    `workspace` is `local`, `databricks` (what the SDK finds), a profile's name, or a host (https://…).
+    `lease_seconds` is how long a dead holder of the lease keeps others waiting, `lock_timeout_seconds` how long we
+    wait for a live one. `list_lag_seconds` is how long the workspace's lists may leave out a job that was just
+    made. A plan that takes away more than `max_disruptive` jobs and tasks, or more than `max_disruptive_percent` of
+    all jobs, wants a person's word. `drift` maps paths of fields to enforce, report or ignore; `rates` ends of call
+    paths (`jobs/create`) to calls a second. `files_root` is the folder that relative paths in the rows start at.
+    `store` is `embedded`, `spark`, or `warehouse:` with an id, a path or a whole https address behind it;
     `table_defaults` says who fills the defaults of columns that an INSERT leaves out: `product` or `engine`.
     """
 
     control_table: str = ""
     home: Path = Path(".lakeflow")
+    files_root: Path = Path()
     store: str = EMBEDDED
     table_defaults: str = PRODUCT
     warehouse_ca_file: str | None = None
@@ -98,7 +104,7 @@ def load_settings(arguments: Mapping[str, Any], environment: Mapping[str, str], 
     Args:
         arguments: by setting; None means: not given.
         environment: usually os.environ.
-        folder: where `lakeflow.yml` is looked for; a relative home in it is relative to it.
+        folder: where `lakeflow.yml` is looked for; relative folders in it are relative to it.
 
     Raises:
         InputError: the file or a variable has what can't be used; all findings at once.
@@ -114,8 +120,8 @@ def load_settings(arguments: Mapping[str, Any], environment: Mapping[str, str], 
     _check(values, found)
     if errors_in(found):
         raise InputError("the settings can't be used", diagnostics=found)
-    home = Path(values.pop("home", ".lakeflow"))
-    return Settings(home=home, **values)
+    folders = {name: Path(values.pop(name)) for name in FOLDERS if name in values}
+    return Settings(**folders, **values)
 
 
 def _from_file(path: Path, found: list[Diagnostic]) -> dict[str, Any]:
@@ -138,7 +144,7 @@ def _from_file(path: Path, found: list[Diagnostic]) -> dict[str, Any]:
         if name not in known:
             found.append(Diagnostic(f"unknown setting '{name}'", where, nearest(str(name), known)))  # pyright: ignore[reportUnknownArgumentType]
         elif each is not None:
-            values[name] = path.parent / each if name == "home" and isinstance(each, str) else each
+            values[name] = path.parent / each if name in FOLDERS and isinstance(each, str) else each
     return values
 
 

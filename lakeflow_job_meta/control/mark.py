@@ -19,9 +19,10 @@ AT_MOST = 100
 """Changed modules that are read one by one; more are cheaper to read with all the others."""
 
 
-def mark_of(declared: Declared, arguments: str) -> dict[str, Any]:
-    """What a complete reconcile of these rows with these arguments will have done."""
+def mark_of(declared: Declared, arguments: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """What a complete reconcile of these rows with these arguments and files (path to hash) will have done."""
     return {
+        **({"files": dict(files)} if files else {}),
         "control": [declared.control_id, declared.control_version],
         "modules": [declared.modules_id, declared.modules_version],
         "arguments": arguments,
@@ -31,12 +32,13 @@ def mark_of(declared: Declared, arguments: str) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Changed:
     """The modules whose rows changed since the last complete reconcile, up to these versions at least; `rows` are the
-    changes, of the control table and of the modules table."""
+    changes, of the control table and of the modules table. `files` are those that jobs named then, by hash."""
 
     modules: frozenset[str]
     control_version: int
     modules_version: int
     rows: tuple[Sequence[RowChange], Sequence[RowChange]]
+    files: Mapping[str, str]
 
 
 def changed_since_mark(store: Store, tables: ControlTables, tenure: Tenure, arguments: str) -> Changed | None:
@@ -65,7 +67,8 @@ def changed_since_mark(store: Store, tables: ControlTables, tenure: Tenure, argu
     (_, control_version), (_, modules_version) = now
     if len(changed) > AT_MOST:
         return None
-    return Changed(frozenset(changed), control_version, modules_version, (rows[0], rows[1]))
+    files: Mapping[str, str] = mark.get("files", {})
+    return Changed(frozenset(changed), control_version, modules_version, (rows[0], rows[1]), files)
 
 
 def state_as_left(store: Store, tables: ControlTables, tenure: Tenure) -> bool:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lakeflow_job_meta.control.deployed import deployed_wheel, wheel_of
+from lakeflow_job_meta.control.local_files import LocalFiles
 from lakeflow_job_meta.control.tables import owner_of
 from lakeflow_job_meta.deploy.own_rows import OwnRows, delete, differs, present, write
 from lakeflow_job_meta.deploy.rows import SOURCE_ID, Deployment, module_row, source_row
@@ -168,7 +169,9 @@ class Deployer:
 
     def _plan(self, store: Store, request: Request) -> Plan:
         around = self._orchestrator
-        plan = Planning(around.settings, store, self._tables, around.workspace).make(request)
+        plan = Planning(
+            around.settings, store, self._tables, around.workspace, LocalFiles(around.settings.files_root)
+        ).make(request)
         # Who changed which row when can't be told of rows that nobody has written yet.
         return replace(plan, actions=tuple(replace(action, causes=()) for action in plan.actions))
 

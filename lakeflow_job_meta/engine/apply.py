@@ -17,7 +17,7 @@ from lakeflow_job_meta.engine.carry_out import Applied, CarryOut
 from lakeflow_job_meta.engine.diff import union
 from lakeflow_job_meta.engine.fence import FencedJobs, FencedQueries
 from lakeflow_job_meta.engine.lag import look_until_settled
-from lakeflow_job_meta.engine.ports import Jobs, Queries, State, StateWrite
+from lakeflow_job_meta.engine.ports import Files, Jobs, Queries, State, StateWrite
 from lakeflow_job_meta.engine.rules import Rules
 from lakeflow_job_meta.engine.targets import desired_settings
 from lakeflow_job_meta.errors import LeaseLost, WorkspaceError
@@ -40,6 +40,7 @@ class Surroundings:
 
     jobs: Jobs
     queries: Queries
+    files: Files
     state: State
     rules: Rules
     now: Callable[[], datetime]
@@ -71,6 +72,7 @@ def apply_plan(plan: Plan, around: Surroundings) -> list[Outcome]:
             carry_out = CarryOut(
                 jobs,
                 queries,
+                around.files,
                 around.rules,
                 plan,
                 around.now,

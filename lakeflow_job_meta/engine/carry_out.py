@@ -13,7 +13,7 @@ from lakeflow_job_meta.engine.kept import NOT_KEPT_HINT, changes_fingerprint, no
 from lakeflow_job_meta.engine.lag import look_until_settled
 from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.planner import Policy, left_alone
-from lakeflow_job_meta.engine.ports import Jobs, Queries
+from lakeflow_job_meta.engine.ports import Files, Jobs, Queries
 from lakeflow_job_meta.engine.rules import Rules
 from lakeflow_job_meta.engine.targets import (
     ACTIVE,
@@ -26,7 +26,15 @@ from lakeflow_job_meta.engine.targets import (
     target_settings,
 )
 from lakeflow_job_meta.errors import NotFound, NotKept, Unreachable, WorkspaceError
-from lakeflow_job_meta.model.job import DesiredJob, ObservedJob, Pending, RecordedJob, RecordedQuery, Settings
+from lakeflow_job_meta.model.job import (
+    DesiredJob,
+    ObservedJob,
+    Pending,
+    RecordedJob,
+    RecordedQuery,
+    Settings,
+    canonical,
+)
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 
 
@@ -48,6 +56,7 @@ class CarryOut:
 
     jobs: Jobs
     queries: Queries
+    files: Files
     rules: Rules
     plan: Plan
     now: Callable[[], datetime]
@@ -70,6 +79,7 @@ class CarryOut:
         if desired is None or not desired.active:
             done = self._pause(row, interrupted=interrupted)
         else:
+            self._put_files(desired, row)
             row = self._with_queries(desired, row)
             if row.job_id is None:
                 nonce = intent.pending.nonce if intent.pending else row.nonce
@@ -211,6 +221,13 @@ class CarryOut:
             if name in self.unrecorded and source not in row.queries
         }
         return replace(row, queries={**row.queries, **made})
+
+    def _put_files(self, desired: DesiredJob, row: RecordedJob) -> None:
+        """Put the files that the job is going to name into place, but for those that it names already."""
+        there = canonical(row.settings) if desired.files and row.job_id is not None else ""
+        for file in desired.files:
+            if file.remote not in there:
+                self.files.put(file)
 
     def _with_queries(self, desired: DesiredJob, row: RecordedJob) -> RecordedJob:
         """Make or update the saved queries that the job's tasks refer to, before the job does."""

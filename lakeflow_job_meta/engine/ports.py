@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from lakeflow_job_meta.model.job import ObservedJob, RecordedJob, SavedQuery, Settings
+from lakeflow_job_meta.model.local_file import LocalFile
 from lakeflow_job_meta.model.plan import Outcome, Summary
 
 
@@ -69,6 +70,18 @@ class Queries(Protocol):
 
     def delete(self, query_id: str) -> None:
         """Put it into the trash; one that is gone already is no error."""
+        ...
+
+
+class Files(Protocol):
+    """Files that tasks name, at paths of their content: to put one there again does no harm."""
+
+    def put(self, file: LocalFile) -> None:
+        """Make sure that it is at its path in the workspace.
+
+        Raises:
+            WorkspaceError: it can't be put there, or isn't any more what it was when the plan was made.
+        """
         ...
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from lakeflow_job_meta.model.local_file import LocalFile
+
 Settings = Mapping[str, Any]
 """Job settings in the shape of the Jobs API 2.2; raw JSON values only."""
 
@@ -63,7 +65,7 @@ class DesiredJob:
     """What the rows of one module ask for.
 
     `settings` refers to saved queries as QUERY_REF + source_id. An inactive module has no settings: whatever was
-    applied last stays, paused.
+    applied last stays, paused. `files` are what it names by paths that begin with FOLDER: put there before the job is.
     """
 
     module_name: str
@@ -73,6 +75,7 @@ class DesiredJob:
     queries: Mapping[str, SavedQuery] = field(default_factory=dict[str, SavedQuery])
     sources: tuple[str, ...] = ()
     lifecycle: Lifecycle = Lifecycle()
+    files: tuple[LocalFile, ...] = ()
 
     @property
     def fingerprint(self) -> str:

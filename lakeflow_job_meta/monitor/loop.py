@@ -212,14 +212,15 @@ class MetadataMonitor:
         row_versions = (rows[0][1], rows[1][1])
         if not self.auto_update_jobs:
             return Cycle(True, loaded, findings, versions=row_versions)
-        seen = (rows, self._state_version())
+        files = self.orchestrator.files()
+        seen = (rows, self._state_version(), files)
         refresh = time.monotonic() >= self._drift_due
         if seen == self._seen and not refresh and not self._back_off.any_due:
             return Cycle(False, loaded, findings, failures=self._back_off.reasons, versions=row_versions)
         outcomes, extent = self._reconcile(refresh=refresh)
         if not self._stopping.is_set():
-            # The rows as they were when they were compiled; the state as we left it.
-            self._seen = (rows, self._state_version())
+            # Rows and files as they were when they were compiled; the state as we left it.
+            self._seen = (rows, self._state_version(), files)
             if refresh:
                 self._drift_due = time.monotonic() + self.drift_interval
         return Cycle(True, loaded, findings, outcomes, self._back_off.reasons, versions=row_versions, extent=extent)

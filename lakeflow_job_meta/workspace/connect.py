@@ -17,6 +17,7 @@ from lakeflow_job_meta.workspace.api import PATIENCE_SECONDS, Api
 from lakeflow_job_meta.workspace.calls import Calls, CountedClient
 from lakeflow_job_meta.workspace.jobs import ApiJobs
 from lakeflow_job_meta.workspace.launcher import LocalServer, ensure_local
+from lakeflow_job_meta.workspace.local_files import ApiLocalFiles
 from lakeflow_job_meta.workspace.queries import ApiQueries
 from lakeflow_job_meta.workspace.throttle import NO_THROTTLE, RATES, Throttle
 
@@ -71,6 +72,11 @@ class Workspace:
     @cached_property
     def jobs(self) -> ApiJobs:
         return ApiJobs(self.api)
+
+    @cached_property
+    def local_files(self) -> ApiLocalFiles:
+        """Files of this machine, put into the workspace."""
+        return ApiLocalFiles(self.api)
 
     def queries(self, folder: str) -> ApiQueries:
         """Saved queries in a folder of this name."""
