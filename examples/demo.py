@@ -11,6 +11,7 @@ import io
 import json
 import os
 import queue
+import random
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +30,21 @@ INBOX = HOME / "inbox"
 TABLE = "main.retail.control"
 WIDTH = 80
 MONITOR_SECONDS = 30.0
+LANDING = HOME / "volumes/landing/shop"
+ORDERS = 300
+STORES_SENDING = ("store-berlin", "store-lyon", "store-poznan")
+COUNTS = """\
+SELECT 'bronze.orders.orders' AS table_name, count(*) AS rows FROM bronze.orders.orders
+UNION ALL SELECT 'bronze.orders.order_lines', count(*) FROM bronze.orders.order_lines
+UNION ALL SELECT 'bronze.orders.returns', count(*) FROM bronze.orders.returns
+UNION ALL SELECT 'silver.orders.orders', count(*) FROM silver.orders.orders
+UNION ALL SELECT 'silver.orders.order_lines', count(*) FROM silver.orders.order_lines
+UNION ALL SELECT 'gold.orders.daily_orders', count(*) FROM gold.orders.daily_orders
+"""
+RESULT = """\
+SELECT store_id, sum(orders) AS orders, sum(revenue) AS revenue
+FROM gold.orders.daily_orders GROUP BY ALL ORDER BY store_id
+"""
 ENVIRONMENT = {
     "LAKEFLOW_HOME": str(HOME),
     "LAKEFLOW_CONTROL_TABLE": TABLE,
@@ -96,6 +113,7 @@ def main() -> None:
     before = first_apply()
     direct_edits()
     same_ids(before)
+    run_orders()
     with Monitor() as monitor:
         watched_folder(monitor)
         watched_table(monitor)
@@ -164,6 +182,50 @@ def same_ids(before: dict[str, int]) -> None:
     check(after == before, "no job id has changed")
     say(f"\nSame job ids: {len(before)} of {len(before)}.\n")
     nothing_to_do()
+
+
+def run_orders() -> None:
+    heading("A job runs, on this machine: files in, tables out")
+    say(f"Three shops send the orders of three days, as files in {LANDING}.\n")
+    deliver()
+    sql(Path("examples/sql/orders_tables.sql").read_text("utf-8"), shown="ljm sql < examples/sql/orders_tables.sql")
+    lines = ljm("run", "orders")
+    check(any("gold_daily_orders" in line and "success" in line.lower() for line in lines), "every task succeeds")
+    show(lines)
+    say("")
+    show(sql(COUNTS))
+    lines = sql(RESULT)
+    check(sum("store-" in line for line in lines) == len(STORES_SENDING), "each shop has its orders")
+    show(lines)
+
+
+def deliver() -> None:
+    """Files as shops would send them: orders and their lines as JSON, returns as CSV; the same each time."""
+    chance = random.Random(7)  # noqa: S311 (no secret)
+    orders: list[dict[str, object]] = []
+    positions: list[dict[str, object]] = []
+    returns = ["order_id;line_no;reason"]
+    for number in range(ORDERS):
+        day = datetime.now(UTC).date() - timedelta(days=number % 3)
+        moment = f"{day}T{chance.randrange(8, 20):02}:{chance.randrange(60):02}:00Z"
+        store = STORES_SENDING[number % len(STORES_SENDING)]
+        orders.append({"order_id": number, "store_id": store, "ordered_at": moment, "status": "paid"})
+        for line in range(1, chance.randrange(2, 5)):
+            price = f"{chance.randrange(199, 9999) / 100:.2f}"
+            sku = f"sku-{chance.randrange(40):02}"
+            positions.append(
+                {"order_id": number, "line_no": line, "sku": sku, "quantity": chance.randrange(1, 4), "unit_price": price}
+            )
+        if chance.random() < 0.05:
+            returns.append(f"{number};1;does not fit")
+    for name, lines in (("orders", orders), ("order_lines", positions)):
+        write(LANDING / name / "today.json", [json.dumps(each) for each in lines])
+    write(LANDING / "returns" / "today.csv", returns)
+
+
+def write(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def watched_folder(monitor: Monitor) -> None:
@@ -269,11 +331,11 @@ def ljm(*arguments: str, shown: str = "") -> list[str]:
     return lines
 
 
-def sql(text: str) -> None:
+def sql(text: str, *, shown: str = "") -> list[str]:
     """Run statements that come by standard input, which spares quoting them for the shell."""
     before, sys.stdin = sys.stdin, io.StringIO(text)
     try:
-        ljm("sql", shown=f"ljm sql <<'SQL'\n{text}SQL")
+        return ljm("sql", shown=shown or f"ljm sql <<'SQL'\n{text}SQL")
     finally:
         sys.stdin = before
 
