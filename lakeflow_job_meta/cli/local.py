@@ -18,6 +18,9 @@ app = typer.Typer(help="The embedded workspace.", no_args_is_help=True, rich_mar
 def serve(
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="[default: a free one]")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unknown warehouse and query ids.")] = False,
+    stub_unsupported: Annotated[
+        bool, typer.Option("--stub-unsupported", help="Tasks that can't run here (pipelines, JARs, …) succeed unrun.")
+    ] = False,
     home: options.Home = None,
 ) -> int:
     from lakeflow_job_meta.local.server import main
@@ -31,6 +34,7 @@ def serve(
     arguments = ["--home", str(folder), "--foreground", "--idle-seconds", "0"]
     arguments += ["--port", str(port)] if port else []
     arguments += ["--strict"] if strict else []
+    arguments += ["--stub-unsupported"] if stub_unsupported else []
     return main(arguments)
 
 

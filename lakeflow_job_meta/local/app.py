@@ -22,6 +22,7 @@ from starlette.responses import Response
 from lakeflow_job_meta.local.call import Answer, Call, Caller, Options, Refusal, Route, reply
 from lakeflow_job_meta.local.faults import Rule, parse_rules
 from lakeflow_job_meta.local.routes import RouteTable
+from lakeflow_job_meta.local.runs.wiring import Running
 from lakeflow_job_meta.local.state import MAX_ID, State, new_id
 
 Message = MutableMapping[str, Any]
@@ -55,6 +56,23 @@ class Application:
         self.workspace_id = int(state.setting("workspace_id", str(new_id())))
         self.last_request = time.monotonic()
         self.active = 0
+        self._running: Running | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request or a run is under way."""
+        return self.active > 0 or (self._running is not None and self._running.runner.busy)
+
+    def open(self, url: str) -> None:
+        """Take up the runs; to be called in the loop, before the first request."""
+        self._running = Running(self._state, self._options, url)
+        if self._running.lost:
+            LOG.warning("%d runs were under way when the server before this one ended: lost", self._running.lost)
+
+    def close(self) -> None:
+        """End the runs under way."""
+        if self._running is not None:
+            self._running.close()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,7 +130,10 @@ class Application:
         body = await _body(receive, headers, limit)
         query = dict(QueryParams(scope["query_string"]))
         now = time.time_ns() // 1_000_000
-        call = Call(method, path, query, headers, body, parts, caller, self._state, self._options, now)
+        if self._running is None:
+            raise RuntimeError("a request before the application was opened")
+        runner = self._running.runner
+        call = Call(method, path, query, headers, body, parts, caller, self._state, self._options, now, runner)
         return await self._with_faults(route, call)
 
     async def _with_faults(self, route: Route, call: Call) -> Answer:

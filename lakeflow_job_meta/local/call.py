@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lakeflow_job_meta.local.state import State
+
+if TYPE_CHECKING:
+    from lakeflow_job_meta.local.runs.runner import Runner
 
 JSON = "application/json"
 
@@ -22,6 +25,7 @@ class Options:
     token_per_workspace: bool = False
     faults: bool = False
     list_lag_seconds: float = 0.0
+    stub_unsupported: bool = False
     max_body_bytes: int = 16 * 1024 * 1024
     max_file_bytes: int = 512 * 1024 * 1024
 
@@ -70,6 +74,7 @@ class Call:
     state: State
     options: Options
     now_ms: int
+    runner: Runner
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; an empty body counts as an empty object.

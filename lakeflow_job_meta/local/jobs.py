@@ -17,6 +17,10 @@ from lakeflow_job_meta.local.state import MAX_ID, new_id
 
 VERSIONS = ("2.2", "2.1", "2.0")
 READ, WRITE, MANAGE = "View or Admin or Manage Run or Owner", "Manage or Owner", "Admin or Owner"
+RUN = "Admin or Manage Run or Owner"
+RIGHTS = {
+    READ: permissions.READING, RUN: permissions.RUNNING, WRITE: permissions.WRITING, MANAGE: permissions.WRITING,
+}  # fmt: skip
 UNLISTED = frozenset({*LIST_KEYS})
 
 
@@ -24,7 +28,7 @@ def create(call: Call) -> Answer:
     """Make a job; two of the same name are fine, and a request sent twice makes two, as in the real service."""
     body = call.json()
     acl = permissions.parsed_acl(body.pop("access_control_list", None))
-    settings = _checked(call, parsed(body))
+    settings = checked(call, parsed(body))
     job_id = new_id()
     with call.state.transaction():
         row = _row(call, settings)
@@ -41,7 +45,7 @@ def create(call: Call) -> Answer:
 
 def get(call: Call) -> Answer:
     """A job, a page of its lists at a time."""
-    job = _job(call, _id_in(call.query.get("job_id")), READ)
+    job = require(call, id_in(call.query.get("job_id")), READ)
     number = page_number(call.query.get("page_token"))
     head = {
         "job_id": job["job_id"], "creator_user_name": job["creator"], "run_as_user_name": job["run_as"],
@@ -84,7 +88,7 @@ def list_(call: Call) -> Answer:
 def reset(call: Call) -> Answer:
     """Replace all settings."""
     body = call.json()
-    job = _job(call, _id_in(body.get("job_id")), WRITE)
+    job = require(call, id_in(body.get("job_id")), WRITE)
     if body.get("new_settings") is None:
         invalid("Missing required field: new_settings")
     return _store(call, job, parsed(body["new_settings"]))
@@ -93,7 +97,7 @@ def reset(call: Call) -> Answer:
 def update(call: Call) -> Answer:
     """Change some settings: lists by key, all else whole."""
     body = call.json()
-    job = _job(call, _id_in(body.get("job_id")), WRITE)
+    job = require(call, id_in(body.get("job_id")), WRITE)
     remove = cast("list[str]", parsed(body.get("fields_to_remove") or [], "list[str]"))
     new = parsed(body.get("new_settings") or {})
     for name in LIST_KEYS:
@@ -105,19 +109,16 @@ def update(call: Call) -> Answer:
 
 def delete(call: Call) -> Answer:
     """Delete a job; its id is never given again."""
-    job = _job(call, _id_in(call.json().get("job_id")), MANAGE)
+    job = require(call, id_in(call.json().get("job_id")), MANAGE)
     with call.state.transaction():
         call.state.run("DELETE FROM jobs WHERE seq = ?", job["seq"])
         permissions.forget(call, f"jobs/{job['job_id']}")
+    for run in call.runner.rows.active_of_job(job["job_id"])[::-1]:
+        call.runner.cancel(run.run_id)
     return reply({})
 
 
-def not_yet(call: Call) -> Answer:
-    """Runs are a thing of the runner, which this server does not have."""
-    raise Refusal(501, "NOT_IMPLEMENTED", f"{call.path}: the embedded workspace doesn't run jobs in this version.")
-
-
-def _checked(call: Call, settings: Settings) -> Settings:
+def checked(call: Call, settings: Settings) -> Settings:
     """The settings, validated and with the service's defaults."""
     validate(settings)
     if call.options.strict:
@@ -134,7 +135,7 @@ def _store(call: Call, job: dict[str, Any], settings: Settings) -> Answer:
     old = cast("Settings", json.loads(job["settings"]))
     if "run_as" in old:
         settings.setdefault("run_as", old["run_as"])
-    row = _row(call, _checked(call, settings))
+    row = _row(call, checked(call, settings))
     marks = ", ".join(f"{name} = ?" for name in row)
     call.state.run(f"UPDATE jobs SET {marks} WHERE seq = ?", *row.values(), job["seq"])  # noqa: S608
     return reply({})
@@ -161,18 +162,27 @@ def _listed(row: dict[str, Any], *, expand: bool) -> str:
     return json.dumps({**head, **({"has_more": True} if more else {}), "settings": settings}, separators=(",", ":"))
 
 
-def _id_in(value: object) -> int:
+def id_in(value: object, name: str = "job_id") -> int:
+    """An id of a request.
+
+    Raises:
+        Refusal: 400, if it is missing or not a whole number.
+    """
     if value is None:
-        invalid("Missing required field: job_id")
+        invalid(f"Missing required field: {name}")
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"-?[0-9]{1,30}", text):
-        malformed(f"job_id: expected a whole number, found {json.dumps(value)[:60]}")
+        malformed(f"{name}: expected a whole number, found {json.dumps(value)[:60]}")
     return int(text)
 
 
-def _job(call: Call, job_id: int, right: str) -> dict[str, Any]:
-    """The job's row. Rights come first: who has none is told so even of a job that doesn't exist."""
-    if not permissions.may(call, f"jobs/{job_id}", write=right != READ):
+def require(call: Call, job_id: int, right: str) -> dict[str, Any]:
+    """The job's row. Rights come first: who has none is told so even of a job that doesn't exist.
+
+    Raises:
+        Refusal: 403, or 400 for a job that doesn't exist.
+    """
+    if not permissions.may(call, f"jobs/{job_id}", RIGHTS[right]):
         message = f"User {call.caller.user} does not have {right} permissions on job {job_id}"
         raise Refusal(403, "PERMISSION_DENIED", message)
     known = call.state.one(
@@ -188,10 +198,7 @@ def _job(call: Call, job_id: int, right: str) -> dict[str, Any]:
 def _routes() -> tuple[Route, ...]:
     served: tuple[tuple[str, str, Callable[[Call], Answer]], ...] = (
         ("POST", "create", create), ("GET", "get", get), ("GET", "list", list_), ("POST", "reset", reset),
-        ("POST", "update", update), ("POST", "delete", delete), ("POST", "run-now", not_yet),
-        ("POST", "runs/submit", not_yet), ("GET", "runs/get", not_yet), ("GET", "runs/list", not_yet),
-        ("GET", "runs/get-output", not_yet), ("GET", "runs/export", not_yet), ("POST", "runs/cancel", not_yet),
-        ("POST", "runs/cancel-all", not_yet), ("POST", "runs/delete", not_yet), ("POST", "runs/repair", not_yet),
+        ("POST", "update", update), ("POST", "delete", delete),
     )  # fmt: skip
     return tuple(
         Route(method, f"/api/{version}/jobs/{name}", handler)

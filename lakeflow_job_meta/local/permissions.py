@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from lakeflow_job_meta.local.call import Answer, Call, Route, invalid, missing, reply
@@ -15,6 +16,8 @@ LEVELS = {
     "IS_OWNER": "Is the owner of the job",
     "CAN_MANAGE": "Can manage the job and its permissions",
 }
+READING = tuple(LEVELS)
+RUNNING = ("CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER")
 WRITING = ("CAN_MANAGE", "IS_OWNER")
 Grant = tuple[str, str, str]
 """Kind of principal, its name, its level."""
@@ -64,12 +67,12 @@ def forget(call: Call, name: str) -> None:
     call.state.run("DELETE FROM acls WHERE workspace = ? AND object = ?", call.caller.workspace_id, name)
 
 
-def may(call: Call, name: str, *, write: bool) -> bool:
-    """Whether the caller may see, or change, a thing."""
+def may(call: Call, name: str, levels: Sequence[str]) -> bool:
+    """Whether the caller has one of these levels on a thing."""
     if call.caller.admin:
         return True
-    levels = {level for kind, who, level in grants_of(call, name) if kind == "user_name" and who == call.caller.user}
-    return bool(levels.intersection(WRITING if write else LEVELS))
+    own = {level for kind, who, level in grants_of(call, name) if kind == "user_name" and who == call.caller.user}
+    return bool(own.intersection(levels))
 
 
 def grants_of(call: Call, name: str) -> list[Grant]:
@@ -121,7 +124,7 @@ def levels(call: Call) -> Answer:
 def _object(call: Call, *, write: bool) -> tuple[str, str]:
     job_id = call.parts["id"]
     name = f"jobs/{job_id}"
-    if not may(call, name, write=write) or not grants_of(call, name):
+    if not may(call, name, WRITING if write else READING) or not grants_of(call, name):
         missing(f"Job {job_id} does not exist.")
     return name, job_id
 

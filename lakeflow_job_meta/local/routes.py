@@ -17,9 +17,11 @@ from lakeflow_job_meta.local import (
     workspace_files,
 )
 from lakeflow_job_meta.local.call import Refusal, Route
+from lakeflow_job_meta.local.runs import calls as runs
 
 ROUTES: tuple[Route, ...] = (
     *jobs.ROUTES,
+    *runs.ROUTES,
     *permissions.ROUTES,
     *folder_permissions.ROUTES,
     *queries.ROUTES,

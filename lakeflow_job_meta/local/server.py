@@ -64,17 +64,20 @@ class Server(uvicorn.Server):
 
     async def watch(self) -> None:
         """Look now and then whether anybody still needs the server."""
+        last_busy = time.monotonic()
         pause = min(1.0, self._idle_seconds / 4) if self._idle_seconds else 1.0
         while not self.should_exit:
             await asyncio.sleep(pause)
             if not self._place.ours:
                 LOG.info("the home folder is gone: stopping")
                 self.should_exit = True
-            elif self._idle_seconds and not self._application.active:
-                self._stop_if_idle()
+            elif self._application.busy:
+                last_busy = time.monotonic()
+            elif self._idle_seconds:
+                self._stop_if_idle(last_busy)
 
-    def _stop_if_idle(self) -> None:
-        idle = time.monotonic() - self._application.last_request
+    def _stop_if_idle(self, last_busy: float) -> None:
+        idle = time.monotonic() - max(self._application.last_request, last_busy)
         if idle <= self._idle_seconds:
             return
         # Every client holds this lock for its life. Kept to the end, it makes one that comes just now wait until we
@@ -86,11 +89,13 @@ class Server(uvicorn.Server):
 
     async def run_until_done(self, listener: socket.socket) -> None:
         """Serve on the socket until a signal or idleness."""
+        self._application.open(f"http://127.0.0.1:{listener.getsockname()[1]}")
         watcher = asyncio.create_task(self.watch())
         try:
             await self.serve(sockets=[listener])
         finally:
             watcher.cancel()
+            self._application.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,6 +169,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Options, int, float, bool]:
     parser.add_argument("--idle-seconds", type=float, default=120, help="stop when idle for so long; 0: never")
     parser.add_argument("--strict", action="store_true", help="refuse unknown warehouse and query ids")
     parser.add_argument("--token-per-workspace", action="store_true", help="any token opens a workspace of its own")
+    parser.add_argument("--stub-unsupported", action="store_true", help="tasks that can't run here succeed unrun")
     parser.add_argument("--faults", action="store_true", help="serve /local/faults, for tests")
     parser.add_argument("--list-lag", type=float, default=0, help="seconds until a new job is listed, for tests")
     parser.add_argument("--foreground", action="store_true", help="print the address and log to standard error too")
@@ -171,6 +177,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Options, int, float, bool]:
     options = Options(
         home=given.home.resolve(), strict=given.strict, token_per_workspace=given.token_per_workspace,
         faults=given.faults, list_lag_seconds=given.list_lag,
+        stub_unsupported=given.stub_unsupported,
     )  # fmt: skip
     return options, given.port, given.idle_seconds, given.foreground
 

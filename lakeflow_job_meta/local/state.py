@@ -10,7 +10,25 @@ from pathlib import Path
 from typing import Any, cast
 
 MAX_ID = 2**53 - 1
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+RUNS = """
+CREATE TABLE runs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL UNIQUE, workspace INTEGER NOT NULL,
+    job_id INTEGER NOT NULL, kind TEXT NOT NULL, token TEXT, start_ms INTEGER NOT NULL, active INTEGER NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0, settings TEXT NOT NULL, record TEXT NOT NULL);
+CREATE INDEX runs_of_workspace ON runs (workspace, start_ms, seq);
+CREATE INDEX runs_of_job ON runs (job_id, start_ms, seq);
+CREATE INDEX runs_under_way ON runs (seq) WHERE active;
+CREATE UNIQUE INDEX runs_by_token ON runs (workspace, token) WHERE token IS NOT NULL;
+CREATE TABLE task_runs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL UNIQUE, job_run_id INTEGER NOT NULL,
+    parent INTEGER NOT NULL, active INTEGER NOT NULL, record TEXT NOT NULL, output TEXT);
+CREATE INDEX task_runs_of_run ON task_runs (job_run_id, seq);
+CREATE INDEX task_runs_of_loop ON task_runs (parent, seq) WHERE parent != 0;
+CREATE INDEX task_runs_under_way ON task_runs (seq) WHERE active;
+CREATE TABLE fires (job_id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+"""
+"""The runner's own tables, which came with layout 2."""
 SCHEMA = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE jobs (
@@ -36,6 +54,8 @@ CREATE TABLE secrets (
     workspace INTEGER NOT NULL, scope TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
     updated_at INTEGER NOT NULL, PRIMARY KEY (workspace, scope, key)) WITHOUT ROWID;
 """
+LAYOUTS = {0: SCHEMA + RUNS, 1: RUNS}
+"""What makes today's layout of an older one; 0 is an empty file."""
 
 
 class State:
@@ -49,8 +69,8 @@ class State:
             self._connection.execute(f"PRAGMA {pragma}")
         path.chmod(0o600)
         (version,) = cast("tuple[int]", tuple(self._connection.execute("PRAGMA user_version").fetchone()))
-        if version == 0:
-            self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version in LAYOUTS:
+            self._connection.executescript(f"BEGIN; {LAYOUTS[version]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise SystemExit(f"{path} was written by another version of this product (layout {version})")
 

@@ -250,11 +250,6 @@ def test_who_may_not_see_a_job_gets_403_whether_it_exists_or_not(site: Site, tok
         guest.jobs.get(job_id)
 
 
-def test_running_a_job_is_refused_with_a_clear_message(call: Call) -> None:
-    answer = call("POST", "run-now", {"job_id": create(call)})
-    assert answer.error == (501, "NOT_IMPLEMENTED") and "doesn't run jobs" in answer.message
-
-
 def test_what_the_service_reads_but_never_returns(call: Call) -> None:
     clusters = [{"job_cluster_key": "c", "new_cluster": {"apply_policy_default_values": True, "num_workers": 2}}]
     [found] = settings_of(call, create(call, job_clusters=clusters))["job_clusters"]

@@ -143,7 +143,10 @@ def test_only_the_last_statements_rows_come_back(store: DeltaStore) -> None:
         ("SELECT TIMESTAMP'10000-01-01 00:00:00'", "can't be shown.*[\\s\\S]*cast it to STRING"),
         ("SELECT current_schema()", "function current_schema isn't supported"),
         ("SELECT version()", "function version isn't supported"),
-        (f"SELECT * FROM IDENTIFIER('{T}')", r"IDENTIFIER\(…\) isn't supported"),
+        (
+            "SELECT * FROM IDENTIFIER(upper('t'))",
+            "of anything but texts and parameters isn't supported",
+        ),
         ("SELECT 1 FROM", r"\[PARSE_SYNTAX_ERROR\] line 1"),
         ("SELECT 'open", "doesn't end"),
         ("SELECT 1;\nSELECT 1 FROM x", "statement 2, line 2: .*'x' is not a full table name"),

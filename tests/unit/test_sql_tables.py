@@ -166,7 +166,7 @@ def test_optimize_vacuum_and_truncate_keep_what_they_should(store: DeltaStore) -
         (f"CREATE TABLE a.b.c LIKE {T}", "LIKE isn't supported"),
         (f"CREATE TABLE a.b.c (LIKE {T})", "LIKE isn't supported"),
         (f"CREATE TABLE a.b.c SHALLOW CLONE {T}", "CLONE isn't supported"),
-        ("UPDATE IDENTIFIER(:t) SET n = 1", r"IDENTIFIER\(…\) isn't supported"),
+        ("UPDATE IDENTIFIER(:t) SET n = 1", "no value for the parameter :t"),
         ("CREATE TABLE c (x INT)", "not a full table name"),
         ("CREATE TABLE a.b.`c d` (x INT)", "not an identifier"),
         ("CREATE SCHEMA a", "write catalog.schema"),

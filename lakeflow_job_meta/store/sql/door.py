@@ -12,6 +12,7 @@ from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.store.delta_tables import DeltaTables
 from lakeflow_job_meta.store.sql import ddl, insert, maintenance, modify, query
 from lakeflow_job_meta.store.sql.dialect import Statement, first_words, parse, statements
+from lakeflow_job_meta.store.sql.identifiers import with_identifiers
 from lakeflow_job_meta.store.sql.session import Session
 
 Rows = list[dict[str, Any]]
@@ -69,12 +70,8 @@ def run(tables: DeltaTables, text: str, parameters: Mapping[str, Any]) -> Rows:
 
 
 def _run_one(tables: DeltaTables, statement: Statement, parameters: Mapping[str, Any]) -> Rows:
+    statement = with_identifiers(statement, parameters)
     first = statement.words[0]
-    if statement.calls("IDENTIFIER"):
-        raise SqlError(
-            f"{statement.where()}: IDENTIFIER(…) isn't supported by the embedded store",
-            hint="write the name itself: catalog.schema.table",
-        )
     if first not in _FIRST_WORDS and first not in maintenance.STATEMENTS:
         raise SqlError(f"{statement.where()}: {first_words(statement)} isn't supported by the embedded store")
     if first in maintenance.STATEMENTS:

@@ -1,0 +1,75 @@
+"""`dbutils.notebook`: end this one, or run another in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError
+from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
+from lakeflow_job_meta.local.tasks.inside.workspace import beside
+from lakeflow_job_meta.local.tasks.told import read_told
+
+
+class NotebookExit(BaseException):
+    """`dbutils.notebook.exit`: no `except Exception` of the notebook's own may hold it up."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+class NotebookUtils:
+    """`dbutils.notebook`.
+
+    Args:
+        assignment: the task's; path: of the notebook that is running.
+    """
+
+    def __init__(self, assignment: Assignment, path: str) -> None:
+        self._assignment = assignment
+        self._path = path
+        self._numbers = count(1)
+
+    def exit(self, value: Any) -> None:
+        """End the notebook, in success, with a value that the run tells."""
+        raise NotebookExit(str(value))
+
+    def run(self, path: str, timeout_seconds: int, arguments: Mapping[str, Any] | None = None) -> str:
+        """Run another notebook, with widgets of its own; its exit value, `None` as text where it had none.
+
+        Args:
+            path: absolute, or relative to this notebook; timeout_seconds: 0 for none; arguments: the widgets' values.
+
+        Raises:
+            InputError: it failed or took too long.
+        """
+        values = {name: str(value) for name, value in (arguments or {}).items()}
+        folder = self._assignment.folder / f"notebook_run_{next(self._numbers)}"
+        (folder / "work").mkdir(parents=True)
+        what = {"notebook_path": beside(path, self._path), "base_parameters": values}
+        given = {
+            "home": str(self._assignment.home), "workspace_id": self._assignment.workspace_id, "folder": str(folder),
+            "kind": "notebook_task", "task": {**self._assignment.task, "notebook_task": what}, "parameters": {},
+            "values": self._assignment.values, "run_id": self._assignment.run_id,
+            "memory_bytes": self._assignment.memory_bytes,
+        }  # fmt: skip
+        _ = (folder / "order.json").write_text(json.dumps(given))
+        # It stays in our group and has our mark: it ends with us.
+        command = [sys.executable, "-P", "-m", "lakeflow_job_meta.local.tasks.inside", str(folder), "-1"]
+        try:
+            code = subprocess.run(command, cwd=folder / "work", timeout=timeout_seconds or None, check=False).returncode
+        except subprocess.TimeoutExpired:
+            raise InputError(f"the notebook {path} ran longer than its timeout of {timeout_seconds} seconds") from None
+        told = read_told(folder)
+        if code or told.error:
+            raise NotebookRunFailed(f"the notebook {path} failed: {told.error or f'exit code {code}'}")
+        return str(told.output.get("notebook_output", {}).get("result"))
+
+
+class NotebookRunFailed(LakeflowJobMetaError):
+    """A notebook that another one ran has failed."""
