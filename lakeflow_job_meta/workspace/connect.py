@@ -18,6 +18,7 @@ from lakeflow_job_meta.workspace.calls import Calls, CountedClient
 from lakeflow_job_meta.workspace.jobs import ApiJobs
 from lakeflow_job_meta.workspace.launcher import LocalServer, ensure_local
 from lakeflow_job_meta.workspace.queries import ApiQueries
+from lakeflow_job_meta.workspace.runs import ApiRuns
 from lakeflow_job_meta.workspace.throttle import NO_THROTTLE, RATES, Throttle
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Workspace:
     @cached_property
     def jobs(self) -> ApiJobs:
         return ApiJobs(self.api)
+
+    @cached_property
+    def runs(self) -> ApiRuns:
+        return ApiRuns(self.api)
 
     def queries(self, folder: str) -> ApiQueries:
         """Saved queries in a folder of this name."""
