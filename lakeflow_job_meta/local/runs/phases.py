@@ -11,6 +11,7 @@ from lakeflow_job_meta.local.runs.record import LifeCycle, Phase
 BLOCKED = Phase(LifeCycle.BLOCKED)
 PENDING = Phase(LifeCycle.PENDING)
 RUNNING = Phase(LifeCycle.RUNNING)
+TERMINATING = Phase(LifeCycle.TERMINATING)
 WAITING = Phase(LifeCycle.WAITING_FOR_RETRY)
 
 CODES: Mapping[Outcome, str] = {
