@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,17 +64,33 @@ class ModuleRuns:
         return self.api.start(job_id, uuid4().hex, asked_of(module, job.settings, parameters or {}, only))
 
     def wait(
-        self, run_id: int, *, timeout: float | None = None, on_look: Callable[[Run], None] = lambda run: None
+        self,
+        run_id: int,
+        *,
+        timeout: float | None = None,
+        on_look: Callable[[Run], None] = lambda run: None,
+        wake: threading.Event | None = None,
     ) -> Run:
-        """The run when it has ended, or as it is after `timeout` seconds; `on_look` gets it at each look."""
+        """The run when it has ended, or as it is after a while.
+
+        Args:
+            run_id: The run.
+            timeout: Wait no longer than so many seconds.
+            on_look: Gets the run at each look.
+            wake: Once it is set, the pause under way ends, and no later one is long.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_WAIT
         while True:
             run = self.api.get(run_id)
             on_look(run)
-            if run.ended or (end is not None and time.monotonic() >= end):
+            left = LONGEST_WAIT if end is None else end - time.monotonic()
+            if run.ended or left <= 0:
                 return run
-            time.sleep(pause if end is None else max(0.0, min(pause, end - time.monotonic())))
+            if wake is not None and not wake.is_set():
+                _ = wake.wait(min(pause, left))
+            else:
+                time.sleep(min(pause if wake is None else FIRST_WAIT, left))
             pause = min(pause * 1.3, LONGEST_WAIT)
 
     def find(self, name: str) -> Run:
@@ -138,29 +155,33 @@ class ModuleRuns:
             raise InputError(f"run {run.run_id} goes on", hint="only a run that has ended can be repaired")
         if run.succeeded and not tasks:
             raise InputError(f"run {run.run_id} succeeded: there is nothing to repair", hint="name tasks: --only TASK")
-        keys = [task.task_key for task in run.latest]
         for task in tasks:
-            if task not in keys:
-                raise InputError(f"run {run.run_id} has no task '{task}'", hint=nearest(task, keys) or ", ".join(keys))
+            _ = self.attempts(run, task)
         repair_id = self.api.repair(run.run_id, tasks, run.latest_repair_id)
         Collector(self.ledger, self.api, self.recorded().values(), _now).keep(run.run_id)
         return repair_id
 
-    def outputs(self, run: Run, task_key: str) -> list[tuple[TaskRun, dict[str, Any]]]:
-        """The attempts of a task, each with what it left, as `runs/get-output` tells it, secrets masked.
+    def attempts(self, run: Run, task_key: str) -> list[TaskRun]:
+        """The attempts of a task.
 
         Raises:
             InputError: the run has no such task.
         """
-        attempts = [task for task in run.tasks if task.task_key == task_key]
-        if not attempts:
+        found = [task for task in run.tasks if task.task_key == task_key]
+        if not found:
             keys = [task.task_key for task in run.latest]
-            raise InputError(
-                f"run {run.run_id} has no task '{task_key}'", hint=nearest(task_key, keys) or ", ".join(keys)
-            )
+            hint = nearest(task_key, keys) or "known: " + ", ".join(keys)
+            raise InputError(f"run {run.run_id} has no task '{task_key}'", hint=hint)
+        return found
+
+    def output(self, run: Run, task: TaskRun) -> dict[str, Any]:
+        """What a task run left, as `runs/get-output` tells it, secrets masked.
+
+        Raises:
+            WorkspaceError: it can't be told.
+        """
         settings = [job.settings for job in self.recorded().values() if job.job_id == run.job_id]
-        hidden = run.secrets | secrets_in(*settings)
-        return [(task, _hiding(self.api.output(task.task_run_id), hidden)) for task in attempts]
+        return _hiding(self.api.output(task.task_run_id), run.secrets | secrets_in(*settings))
 
     def collect(self, since: datetime | None = None, *, every_output: bool = False) -> Collected:
         """Bring the ledger up to date; see Collector."""

@@ -84,10 +84,11 @@ def test_a_run_becomes_a_row_and_its_tasks_rows_that_name_their_sources(jobs: Pr
 
 def test_a_look_at_nothing_new_is_one_request_and_no_write(jobs: Project) -> None:
     ran(jobs)
-    jobs.orchestrator.runs.collect()
+    runs = jobs.orchestrator.runs
+    runs.collect()
     before = versions(jobs)
     jobs.site.forget_requests()
-    assert jobs.orchestrator.runs.collect().runs == 0
+    assert runs.collect().runs == 0
     assert jobs.site.requests() == [LIST]
     assert versions(jobs) == before
 
@@ -126,10 +127,11 @@ def test_a_run_that_goes_on_is_looked_at_again_until_it_ends(project: Project) -
 def test_a_run_that_goes_on_for_long_is_asked_for_by_its_id(jobs: Project) -> None:
     (old,) = seeded(jobs, 1, minutes=120, going_on=True)
     seeded(jobs, 3, minutes=1)
-    jobs.orchestrator.runs.collect()
+    runs = jobs.orchestrator.runs
+    assert runs.collect().going_on == 1
     end_run(jobs.site.home, old, int(time.time() * 1000))
     jobs.site.forget_requests()
-    assert jobs.orchestrator.runs.collect().going_on == 0
+    assert runs.collect().going_on == 0
     assert jobs.site.requests() == [LIST, ("GET", "/api/2.2/jobs/runs/get")]
     assert {row["state"] for row in rows(jobs)} == {"TERMINATED"}
 
