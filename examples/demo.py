@@ -214,7 +214,13 @@ def deliver() -> None:
             price = f"{chance.randrange(199, 9999) / 100:.2f}"
             sku = f"sku-{chance.randrange(40):02}"
             positions.append(
-                {"order_id": number, "line_no": line, "sku": sku, "quantity": chance.randrange(1, 4), "unit_price": price}
+                {
+                    "order_id": number,
+                    "line_no": line,
+                    "sku": sku,
+                    "quantity": chance.randrange(1, 4),
+                    "unit_price": price,
+                }
             )
         if chance.random() < 0.05:
             returns.append(f"{number};1;does not fit")

@@ -111,6 +111,7 @@ class ApplyError(LakeflowJobMetaError):
     """Some modules failed; all the others are done.
 
     `failures` maps module to what went wrong; `outcomes` are those (model.plan.Outcome) of all actions that were tried.
+    `runs` are the ids of the runs that auto_run started all the same, by module.
     """
 
     exit_code = 4
@@ -126,12 +127,14 @@ class ApplyError(LakeflowJobMetaError):
         super().__init__(message, hint=hint)
         self.failures = dict(failures or {})
         self.outcomes = tuple(outcomes)
+        self.runs: dict[str, int] = {}
 
     def __str__(self) -> str:
         lines = [self.message, *(f"  {module}: {reason}" for module, reason in sorted(self.failures.items()))]
         return "\n".join(lines) + (f"\n  hint: {self.hint}" if self.hint else "")
 
 
-class RunnerMissing(UsageError):
-    """Running jobs right after they were applied (`auto_run=True`) needs the local runner, which isn't part of this
-    version."""
+class RunFailed(LakeflowJobMetaError):
+    """A run that was waited for ended without success."""
+
+    exit_code = 4

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,10 +21,12 @@ from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner
 from lakeflow_job_meta.diagnostics import Diagnostic, counted
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.rules import load_rules
-from lakeflow_job_meta.errors import ApplyError, InputError, RunnerMissing, UsageError
+from lakeflow_job_meta.errors import ApplyError, InputError, UsageError
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.planning import Planning, Request
+from lakeflow_job_meta.runs.ledger import Ledger
+from lakeflow_job_meta.runs.module_runs import ModuleRuns
 from lakeflow_job_meta.settings import Settings, load_settings
 from lakeflow_job_meta.store.base import one_look
 from lakeflow_job_meta.store.open import open_store
@@ -34,8 +37,12 @@ if TYPE_CHECKING:
 
     from lakeflow_job_meta.engine.lease import Lease
     from lakeflow_job_meta.model.job import ObservedJob
+    from lakeflow_job_meta.runs.collector import Tell
     from lakeflow_job_meta.store.base import Store
 
+
+RUN_AFTER = (ActionKind.CREATE, ActionKind.UPDATE, ActionKind.RECREATE)
+"""What auto_run runs a job after."""
 
 FEW = 3
 """Disruptions up to that number are no matter of per cent."""
@@ -334,35 +341,65 @@ class JobOrchestrator:
             raise InputError(f"module {module} has no job: {plan.actions[0].reason}")
         return job_id
 
+    @cached_property
+    def runs(self) -> ModuleRuns:
+        """The runs of these jobs: started, followed, looked up, collected into the ledger."""
+        ledger = Ledger(self.store, self.tables, self.workspace.id)
+        return ModuleRuns(self.workspace.runs, ledger, self._planning.state("runs").read, self._hook())
+
+    def _hook(self) -> Tell | None:
+        """What tells the web hook of the settings, if they name one."""
+        if self.settings.notify_url is None:
+            return None
+        from lakeflow_job_meta.notify.secret import SecretReference
+        from lakeflow_job_meta.notify.web_hook import WebHook
+
+        about = {"control_table": str(self.tables.control.name)}
+        if self.settings.notify_secret is None:
+            return WebHook(self.settings.notify_url, about).tell
+        reference = SecretReference.parse(self.settings.notify_secret)
+        return WebHook(self.settings.notify_url, about, lambda: reference.read(os.environ, self.workspace.api)).tell
+
     def run_all_modules(
-        self, auto_run: bool = False, yaml_path: str | Path | None = None, sync_yaml: bool = False
+        self,
+        auto_run: bool = False,
+        yaml_path: str | Path | None = None,
+        sync_yaml: bool = False,
+        *,
+        wait: bool = False,
     ) -> list[dict[str, Any]]:
         """Bring the jobs of all modules up to date.
 
         Args:
-            auto_run: run each job afterwards; needs a runner, which this version doesn't have.
+            auto_run: run the jobs that were made or changed.
             yaml_path: load this file or folder first; goes with sync_yaml.
             sync_yaml: says that yaml_path is to be loaded.
+            wait: wait until these runs have ended; goes with auto_run.
 
         Returns:
-            One entry a module: module, job_id, action.
+            One entry a module: module, job_id, action; with auto_run also run_id (None where nothing ran), with wait
+            also result (SUCCESS, FAILED, …).
 
         Raises:
-            UsageError: yaml_path without sync_yaml or the other way round; auto_run.
-            ApplyError: some modules failed; the others are done.
+            UsageError: yaml_path without sync_yaml or the other way round; wait without auto_run.
+            ApplyError: some modules failed; the others are done, and with auto_run they run: `runs` has their run ids.
         """
         if sync_yaml != (yaml_path is not None):
             raise UsageError("yaml_path and sync_yaml=True go together", hint="give both, or neither")
-        if auto_run:
-            raise RunnerMissing(
-                "auto_run needs a runner, which this version doesn't have", hint="apply, then start the jobs yourself"
-            )
+        if wait and not auto_run:
+            raise UsageError("wait=True goes with auto_run=True: otherwise nothing runs", hint="give both, or neither")
         self.ensure_setup()
         if yaml_path is not None:
             self._load(yaml_path)
         plan = self.plan()
-        ids = {outcome.action.module: outcome.job_id for outcome in self.apply(plan)}
-        return [
+        try:
+            outcomes = self.apply(plan)
+        except ApplyError as error:
+            if auto_run:
+                error.runs = self._run(error.outcomes)
+            raise
+        ids = {outcome.action.module: outcome.job_id for outcome in outcomes}
+        entries: list[dict[str, Any]] = [
             {
                 "module": action.module,
                 "job_id": ids.get(action.module, action.job_id),
@@ -370,6 +407,19 @@ class JobOrchestrator:
             }
             for action in plan.actions
         ]
+        if auto_run:
+            started = self._run(outcomes)
+            results = {module: self.runs.wait(run_id).word for module, run_id in started.items()} if wait else {}
+            for entry in entries:
+                entry["run_id"] = started.get(entry["module"])
+                if wait:
+                    entry["result"] = results.get(entry["module"])
+        return entries
+
+    def _run(self, outcomes: Sequence[Outcome]) -> dict[str, int]:
+        """Start the jobs that were made or changed; their run ids by module."""
+        changed = (each.action.module for each in outcomes if each.done and each.action.kind in RUN_AFTER)
+        return {module: self.runs.start(module) for module in changed}
 
     def status(self, *, refresh: bool = False) -> list[dict[str, Any]]:
         """Each module's job as recorded, with what the rows ask for beyond that.

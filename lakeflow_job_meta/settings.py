@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -32,6 +33,8 @@ ENVIRONMENT = {
     "files_root": "LAKEFLOW_FILES_ROOT",
     "max_disruptive": "LAKEFLOW_MAX_DISRUPTIVE",
     "max_disruptive_percent": "LAKEFLOW_MAX_DISRUPTIVE_PERCENT",
+    "notify_url": "LAKEFLOW_NOTIFY_URL",
+    "notify_secret": "LAKEFLOW_NOTIFY_SECRET",
 }
 RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 """Set inside of Databricks, where the workspace is the one that we run in, and the store its Spark session."""
@@ -64,6 +67,8 @@ class Settings:
     paths (`jobs/create`) to calls a second. `files_root` is the folder that relative paths in the rows start at.
     `store` is `embedded`, `spark`, or `warehouse:` with an id, a path or a whole https address behind it;
     `table_defaults` says who fills the defaults of columns that an INSERT leaves out: `product` or `engine`.
+    `notify_url` is a web hook that is told of slow and late runs, `notify_secret` a reference (`env:NAME`,
+    `{{secrets/scope/key}}`) to what its messages are signed with.
     """
 
     control_table: str = ""
@@ -83,6 +88,8 @@ class Settings:
     max_disruptive_percent: float = 50.0
     drift: Mapping[str, str] = field(default_factory=dict[str, str])
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
+    notify_url: str | None = None
+    notify_secret: str | None = None
 
     def require_control_table(self) -> str:
         """The control table's name.
@@ -162,6 +169,8 @@ def _check(values: dict[str, Any], found: list[Diagnostic]) -> None:
     if store not in (EMBEDDED, SPARK) and not (store.startswith(WAREHOUSE) and store != WAREHOUSE):
         hint = nearest(store, (EMBEDDED, SPARK)) or f"known: {EMBEDDED}, {SPARK}, {WAREHOUSE}<id>"
         found.append(Diagnostic(f"store: unknown store '{store}'", hint=hint))
+    if (url := values.get("notify_url")) and not re.match(r"https?://[^/\s]+", str(url)):
+        found.append(Diagnostic(f"notify_url: expected an http or https address, found {url!r}"))
     defaults = values.get("table_defaults", PRODUCT)
     if defaults not in (PRODUCT, ENGINE):
         found.append(Diagnostic(f"table_defaults: expected {PRODUCT} or {ENGINE}, found {defaults!r}"))

@@ -24,12 +24,18 @@ from lakeflow_job_meta.cli import (
     load,
     local,
     log,
+    logs,
     migrate,
     monitor,
     plan,
+    repair,
+    runs,
     sql,
     status,
     validate,
+)
+from lakeflow_job_meta.cli import (
+    run as run_now,
 )
 from lakeflow_job_meta.errors import ApplyError, LakeflowJobMetaError
 
@@ -46,13 +52,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 for module in (
-    init, validate, load, plan, apply, status, log, changes, export, monitor, adopt, forget, destroy,
-    migrate, doctor, deploy,
+    init, validate, load, plan, apply, run_now, logs, repair, status, log, changes, export, monitor, adopt, forget,
+    destroy, migrate, doctor, deploy,
 ):  # fmt: skip
     app.command(module.NAME, help=module.HELP)(module.command)
 # A statement may begin with a comment: `-- …` is no option.
 app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
-for name, group in (("lease", lease.app), ("identity", identity.app), ("local", local.app)):
+for name, group in (("runs", runs.app), ("lease", lease.app), ("identity", identity.app), ("local", local.app)):
     app.add_typer(group, name=name)
 
 

@@ -31,7 +31,7 @@ def serve(
     if running is not None and not running.foreground:
         # One that a command started in the background makes room; its jobs and its port stay.
         stop_local(folder)
-    arguments = ["--home", str(folder), "--foreground", "--idle-seconds", "0"]
+    arguments = ["--home", str(folder), "--foreground", "--fire-triggers", "--idle-seconds", "0"]
     arguments += ["--port", str(port)] if port else []
     arguments += ["--strict"] if strict else []
     arguments += ["--stub-unsupported"] if stub_unsupported else []

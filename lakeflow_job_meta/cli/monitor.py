@@ -29,6 +29,10 @@ def command(
         str | None,
         typer.Option("--listen", metavar="HOST:PORT", help="Answer /healthz and /metrics here, on loopback only."),
     ] = None,
+    runs_interval: Annotated[
+        float,
+        typer.Option("--runs-interval", min=0, help="Seconds between two looks for runs, for the ledger; 0: none."),
+    ] = 0,
     jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Update jobs, or only load files.")] = True,
     max_iterations: Annotated[
         int | None, typer.Option("--max-iterations", min=1, help="End after so many looks.")
@@ -58,6 +62,7 @@ def command(
         settings=settings,
         heartbeat_seconds=heartbeat,
         listen=listen,
+        runs_interval_seconds=runs_interval,
         on_cycle=_print_json if output is options.Output.JSON else _print_text,
     )
     orchestrator = monitor.orchestrator

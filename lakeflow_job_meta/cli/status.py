@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.lease import monitor_text
-from lakeflow_job_meta.cli.render import WIDE, print_data, print_json
+from lakeflow_job_meta.cli.render import WIDE, print_data, print_json, print_table, say
+from lakeflow_job_meta.cli.run_text import duration
+
+if TYPE_CHECKING:
+    from lakeflow_job_meta.orchestrator import JobOrchestrator
 
 NAME = "status"
 HELP = "Show each module's job: its state, when it was last applied, what waits, the last error."
@@ -26,6 +31,9 @@ def command(
     refresh: Annotated[
         bool, typer.Option("--refresh/--no-refresh", help="Look at the workspace too, for drift [default: no].")
     ] = False,
+    runs: Annotated[
+        bool, typer.Option("--runs", help="How the runs of the last 30 days went, out of the ledger.")
+    ] = False,
     control_table: options.ControlTable = None,
     home: options.Home = None,
     workspace: options.WorkspaceName = None,
@@ -36,6 +44,8 @@ def command(
 
     orchestrator = JobOrchestrator(settings.control_table, settings=settings)
     rows = orchestrator.status(refresh=refresh)
+    if runs:
+        return _show_runs(orchestrator, rows, output)
     if output is options.Output.JSON:
         print_json(rows)
         return 0
@@ -43,6 +53,36 @@ def command(
     for monitor in orchestrator.monitors():
         print_data(monitor_text(monitor))
     return 0
+
+
+def _show_runs(orchestrator: JobOrchestrator, rows: Sequence[Mapping[str, Any]], output: options.Output) -> int:
+    statistics = orchestrator.runs.statistics()
+    if statistics is None:
+        say("no run was ever collected: `ljm runs collect`, or `ljm monitor --runs-interval 60`, does that")
+        statistics = {}
+    now = datetime.now(UTC)
+    told = {row["module"]: statistics[row["module"]].to_dict(now) for row in rows if row["module"] in statistics}
+    if output is options.Output.JSON:
+        print_json([{**row, "runs": told.get(row["module"])} for row in rows])
+        return 0
+    columns = ("module", "runs", "success", "p50", "p95", "sla", "last success")
+    print_table(columns, [_run_cells(row["module"], told.get(row["module"])) for row in rows])
+    return 0
+
+
+def _run_cells(module: str, told: Mapping[str, Any] | None) -> Sequence[str]:
+    if told is None:
+        return (module, "0", "", "", "", "", "")
+    since = told["seconds_since_success"]
+    return (
+        module,
+        str(told["runs"]),
+        f"{100 * told['success_rate']:.0f} %",
+        duration(told["p50_ms"]),
+        duration(told["p95_ms"]),
+        f"{told['breaches']} missed" if told["breaches"] else "",
+        "never" if since is None else f"{duration(1000 * since)} ago",
+    )
 
 
 def _drift(paths: Sequence[str] | None) -> str:

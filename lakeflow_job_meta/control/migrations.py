@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from lakeflow_job_meta.control.schema_version import Standing, refuse_newer
-from lakeflow_job_meta.control.tables import ControlTables
+from lakeflow_job_meta.control.tables import KINDS, LEDGER, ControlTables
 from lakeflow_job_meta.control.tenure import Tenure, workspace_of
 from lakeflow_job_meta.errors import SqlError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Changes, Column, Snapshot, TableInfo, TableName, TableSpec
@@ -170,7 +170,7 @@ def plan_migration(store: Store, tables: ControlTables) -> MigrationPlan:
         TableNotFound: there is no control table.
         StoreError: a table that a later version of this product wrote, or that lacks more than a migration adds.
     """
-    found = tables.infos(store)
+    found = tables.infos(store, (*KINDS, *LEDGER))
     if found["control"] is None:
         tables.require(store)
     there = [(kind, tables.by_kind[kind], info) for kind, info in found.items() if info is not None]

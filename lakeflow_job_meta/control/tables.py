@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -23,6 +23,9 @@ NAME_PROPERTY = "lakeflow_job_meta.control_table"
 KINDS = ("control", "modules", "jobs", "files", "log")
 """Our tables by the names of their schema files."""
 
+LEDGER = ("runs", "task_runs", "collected")
+"""Those that record runs: made when the first run is collected, so that who never collects has none."""
+
 
 @cache
 def _schema(kind: str) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def _schema(kind: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ControlTables:
-    """The declarations of one control table and its four siblings.
+    """The declarations of one control table and its siblings.
 
     >>> str(ControlTables.of(TableName.parse("main.etl.control")).jobs.name)
     'main.etl.control_jobs'
@@ -42,31 +45,36 @@ class ControlTables:
     jobs: TableSpec
     files: TableSpec
     log: TableSpec
+    runs: TableSpec
+    task_runs: TableSpec
+    collected: TableSpec
 
     @classmethod
     def of(cls, control_table: TableName) -> ControlTables:
-        """The five declarations for a control table of this name."""
+        """The declarations for a control table of this name."""
 
         def sibling(kind: str) -> TableSpec:
             return TableSpec.from_json(control_table.sibling(kind), _schema(kind))
 
         return cls(
             TableSpec.from_json(control_table, _schema("control")),
-            *(sibling(kind) for kind in KINDS[1:]),
+            *(sibling(kind) for kind in (*KINDS[1:], *LEDGER)),
         )
 
     @property
     def by_kind(self) -> Mapping[str, TableSpec]:
         """The declarations by the names of their schema files."""
-        return dict(zip(KINDS, (self.control, self.modules, self.jobs, self.files, self.log), strict=True))
+        core = (self.control, self.modules, self.jobs, self.files, self.log)
+        ledger = (self.runs, self.task_runs, self.collected)
+        return dict(zip((*KINDS, *LEDGER), (*core, *ledger), strict=True))
 
     @property
     def all(self) -> tuple[TableSpec, ...]:
         return tuple(self.by_kind.values())
 
-    def infos(self, store: Store) -> dict[str, TableInfo | None]:
-        """What the store says of each table, by kind."""
-        return {kind: store.info(spec.name) for kind, spec in self.by_kind.items()}
+    def infos(self, store: Store, kinds: Sequence[str] = KINDS) -> dict[str, TableInfo | None]:
+        """What the store says of each table, by kind; of the ledger's only if they are asked for."""
+        return {kind: store.info(self.by_kind[kind].name) for kind in kinds}
 
     def as_found(self, store: Store) -> ControlTables:
         """The declarations with the columns that the table of state has now: it may be of another schema version."""
@@ -80,6 +88,16 @@ class ControlTables:
             StoreError: a table is of another schema version; none was made.
         """
         found = self.infos(store)
+        refuse_others(self._standings(found))
+        return self._make(store, found)
+
+    def ensure_ledger(self, store: Store) -> list[TableName]:
+        """Make those of the ledger's tables that don't exist; returns their names.
+
+        Raises:
+            StoreError: one is of another schema version; none was made.
+        """
+        found = self.infos(store, LEDGER)
         refuse_others(self._standings(found))
         return self._make(store, found)
 

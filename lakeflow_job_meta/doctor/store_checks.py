@@ -13,7 +13,7 @@ from lakeflow_job_meta.control.heartbeat import MONITOR, Heartbeat, Monitors
 from lakeflow_job_meta.control.identity import check_identity, check_owner, check_workspace
 from lakeflow_job_meta.control.schema_version import MIGRATE, Standing, refuse_others
 from lakeflow_job_meta.control.state import JobState
-from lakeflow_job_meta.control.tables import owner_of
+from lakeflow_job_meta.control.tables import KINDS, owner_of
 from lakeflow_job_meta.control.tenure import LEASE, Tenure, died_here, workspace_of
 from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.doctor.check import Check, Finding, failed, not_tried, ok, warning
@@ -73,7 +73,7 @@ def schema(subject: Subject) -> Finding:
     refuse_others(standings)
     if untold := [each for each in standings if each.found is None]:
         return warning("; ".join(map(str, untold)), MIGRATE)
-    missing = [str(specs[kind].name) for kind, info in infos.items() if info is None]
+    missing = [str(specs[kind].name) for kind in KINDS if infos[kind] is None]
     told = ", ".join(f"{each.table.name} {each.found}" for each in standings)
     return ok(told + (f"; not there yet: {', '.join(missing)}" if missing else ""))
 

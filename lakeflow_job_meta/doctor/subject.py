@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from lakeflow_job_meta.control.tables import ControlTables
+from lakeflow_job_meta.control.tables import KINDS, LEDGER, ControlTables
 from lakeflow_job_meta.model.table import TableInfo, TableName
 from lakeflow_job_meta.settings import LOCAL, Settings
 from lakeflow_job_meta.store.base import Store
@@ -76,7 +76,7 @@ class Subject:
     @cached_property
     def infos(self) -> dict[str, TableInfo | None]:
         """Our tables as the store finds them, by kind."""
-        return self.tables.infos(self.store)
+        return self.tables.infos(self.store, (*KINDS, *LEDGER))
 
     @property
     def control(self) -> TableInfo:

@@ -26,6 +26,7 @@ class Options:
     faults: bool = False
     list_lag_seconds: float = 0.0
     stub_unsupported: bool = False
+    fire_triggers: bool = False
     max_body_bytes: int = 16 * 1024 * 1024
     max_file_bytes: int = 512 * 1024 * 1024
 

@@ -170,6 +170,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Options, int, float, bool]:
     parser.add_argument("--strict", action="store_true", help="refuse unknown warehouse and query ids")
     parser.add_argument("--token-per-workspace", action="store_true", help="any token opens a workspace of its own")
     parser.add_argument("--stub-unsupported", action="store_true", help="tasks that can't run here succeed unrun")
+    parser.add_argument("--fire-triggers", action="store_true", help="start jobs by schedule and trigger")
     parser.add_argument("--faults", action="store_true", help="serve /local/faults, for tests")
     parser.add_argument("--list-lag", type=float, default=0, help="seconds until a new job is listed, for tests")
     parser.add_argument("--foreground", action="store_true", help="print the address and log to standard error too")
@@ -177,7 +178,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Options, int, float, bool]:
     options = Options(
         home=given.home.resolve(), strict=given.strict, token_per_workspace=given.token_per_workspace,
         faults=given.faults, list_lag_seconds=given.list_lag,
-        stub_unsupported=given.stub_unsupported,
+        stub_unsupported=given.stub_unsupported, fire_triggers=given.fire_triggers,
     )  # fmt: skip
     return options, given.port, given.idle_seconds, given.foreground
 

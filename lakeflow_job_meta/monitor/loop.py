@@ -31,6 +31,7 @@ from lakeflow_job_meta.monitor.cycle import Cycle, Extent
 from lakeflow_job_meta.monitor.files import WatchedFiles
 from lakeflow_job_meta.monitor.listen import Address
 from lakeflow_job_meta.monitor.record import Record
+from lakeflow_job_meta.monitor.runs import RunWatch
 from lakeflow_job_meta.monitor.turns import Turns
 from lakeflow_job_meta.orchestrator import JobOrchestrator
 from lakeflow_job_meta.settings import Settings, load_settings
@@ -62,6 +63,7 @@ class MetadataMonitor:
         workspace_client, default_warehouse_id, cluster_id, store: as in JobOrchestrator.
         heartbeat_seconds: seconds between two signs of life in the state table; 0 writes none, and takes no turns.
         listen: `127.0.0.1:9108` answers `/healthz` and `/metrics` there while `run_continuous` runs.
+        runs_interval_seconds: seconds between two looks for runs, which go into the ledger; 0: never.
 
     Raises:
         UsageError: an address to listen on that others can reach.
@@ -86,6 +88,7 @@ class MetadataMonitor:
         on_cycle: Callable[[Cycle], None] = lambda cycle: None,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         listen: str | None = None,
+        runs_interval_seconds: float = 0,
     ) -> None:
         arguments = {
             "control_table": control_table,
@@ -105,6 +108,7 @@ class MetadataMonitor:
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._seen: object = None
         self._drift_due = 0.0
+        self._run_watch = RunWatch(self.orchestrator, runs_interval_seconds) if runs_interval_seconds else None
         self._back_off = BackOff(max(check_interval_seconds, 1.0))
         self._takes_turns = False
         self.record = Record(check_interval_seconds, self.orchestrator.workspace.calls)
@@ -175,6 +179,8 @@ class MetadataMonitor:
         loaded = self._load_files()
         cycle = self._wait(loaded, standby) if standby else self._update_or_wait(loaded)
         self._turns.tell(cycle.standby)
+        if self._run_watch is not None and not cycle.standby:
+            self._run_watch.look()
         return cycle
 
     def _whose_turn(self) -> str:

@@ -19,6 +19,7 @@ from lakeflow_job_meta.workspace.jobs import ApiJobs
 from lakeflow_job_meta.workspace.launcher import LocalServer, ensure_local
 from lakeflow_job_meta.workspace.local_files import ApiLocalFiles
 from lakeflow_job_meta.workspace.queries import ApiQueries
+from lakeflow_job_meta.workspace.runs import ApiRuns
 from lakeflow_job_meta.workspace.throttle import NO_THROTTLE, RATES, Throttle
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ class Workspace:
     def local_files(self) -> ApiLocalFiles:
         """Files of this machine, put into the workspace."""
         return ApiLocalFiles(self.api)
+
+    @cached_property
+    def runs(self) -> ApiRuns:
+        return ApiRuns(self.api)
 
     def queries(self, folder: str) -> ApiQueries:
         """Saved queries in a folder of this name."""

@@ -13,7 +13,7 @@ from lakeflow_job_meta.local.job_settings import Settings, parsed
 from lakeflow_job_meta.local.runs.dag import needs_of, selected
 from lakeflow_job_meta.local.runs.phases import PENDING
 from lakeflow_job_meta.local.runs.record import Run
-from lakeflow_job_meta.local.runs.references import UnknownReference, job_names, resolved
+from lakeflow_job_meta.local.runs.references import UnknownReference, job_names, resolved, time_parts
 from lakeflow_job_meta.local.state import new_id
 
 MAX_TOKEN, MAX_PARAMETER_BYTES = 64, 10_000
@@ -50,8 +50,19 @@ OVERRIDES: Mapping[str, tuple[str, tuple[Callable[[Task, Any], Task], ...]]] = {
 """The older parameters of a run, by what they are and what they do to tasks."""
 
 
-def run_of_job(job: Mapping[str, Any], user: str, asked: Mapping[str, Any], now_ms: int) -> Run:
+def run_of_job(
+    job: Mapping[str, Any],
+    user: str,
+    asked: Mapping[str, Any],
+    now_ms: int,
+    trigger: tuple[str, Mapping[str, Any]] = ("ONE_TIME", {}),
+) -> Run:
     """The run that a job's row and a request ask for; nothing has begun yet.
+
+    Args:
+        job: the row; user: who asks; now_ms: the time.
+        asked: the request's body.
+        trigger: what starts it, in the API's word, and what references can name of it.
 
     Raises:
         Refusal: 400, for what the request can't ask.
@@ -64,8 +75,9 @@ def run_of_job(job: Mapping[str, Any], user: str, asked: Mapping[str, Any], now_
         settings = {**settings, "tasks": _only(settings["tasks"], asked["only"])}
     run = Run(
         run_id=new_id(), workspace=int(job["workspace"]), job_id=int(job["job_id"]), kind="JOB_RUN",
-        name=str(settings["name"]), creator=user, trigger="ONE_TIME", start_ms=now_ms, phase=PENDING, settings=settings,
-        overriding=overriding, token=token_of(asked), queueing=_queueing(asked, settings),
+        name=str(settings["name"]), creator=user, trigger=trigger[0], trigger_info=trigger[1], start_ms=now_ms,
+        phase=PENDING, settings=settings, overriding=overriding, token=token_of(asked),
+        queueing=_queueing(asked, settings),
     )  # fmt: skip
     return with_parameters(run, {**declared, **overriding.get("job_parameters", {})})
 
@@ -123,13 +135,21 @@ def with_parameters(run: Run, values: Mapping[str, str]) -> Run:
     Raises:
         Refusal: 400, for a reference to what isn't there.
     """
-    trigger = {"type": TRIGGER_WORDS.get(run.trigger, run.trigger.lower()), **run.trigger_info}
-    job = job_names(run.start_ms, id=run.job_id, name=run.name, run_id=run.run_id, repair_count=0, trigger=trigger)
+    start, trigger = run.start_ms, trigger_names(run)
+    job = job_names(start, id=run.job_id, name=run.name, run_id=run.run_id, repair_count=0, trigger=trigger)
     names = {"job": job, "workspace": {"id": run.workspace}}
     try:
         return replace(run, parameters=resolved(dict(values), names))
     except UnknownReference as problem:
         invalid(f"Invalid job parameter: {problem}.")
+
+
+def trigger_names(run: Run) -> dict[str, Any]:
+    """What references can name of a run's trigger."""
+    info = dict(run.trigger_info)
+    if (due := info.pop("time_ms", None)) is not None:
+        info["time"] = time_parts(due)
+    return {"type": TRIGGER_WORDS.get(run.trigger, run.trigger.lower()), **info}
 
 
 TRIGGER_WORDS = {"ONE_TIME": "onetime"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from lakeflow_job_meta.local.runs.asked import TRIGGER_WORDS
+from lakeflow_job_meta.local.runs.asked import trigger_names
 from lakeflow_job_meta.local.runs.record import Run, TaskRun
 from lakeflow_job_meta.local.runs.references import Value, job_names
 
@@ -22,7 +22,7 @@ def names_for(run: Run, task: TaskRun, ended: Iterable[TaskRun], url: str) -> di
         "job": job_names(
             start, id=run.job_id, name=run.name, run_id=run.run_id, repair_count=len(_repairs(run)),
             parameters=dict(run.parameters),
-            trigger={"type": TRIGGER_WORDS.get(run.trigger, run.trigger.lower()), **run.trigger_info},
+            trigger=trigger_names(run),
         ),
         "task": {"name": task.key, "run_id": task.run_id, "execution_count": task.attempt + 1, **_notebook(task.task)},
         "tasks": {each.key: _of_task(each) for each in ended},

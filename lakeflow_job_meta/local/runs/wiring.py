@@ -15,6 +15,7 @@ from lakeflow_job_meta.local.job_rules import TASK_TYPES
 from lakeflow_job_meta.local.runs.asked import run_of_job
 from lakeflow_job_meta.local.runs.attempts import STEPS, Ground
 from lakeflow_job_meta.local.runs.dispatch import Dispatcher, Lane
+from lakeflow_job_meta.local.runs.firing import Firing
 from lakeflow_job_meta.local.runs.record import Run, TaskRun
 from lakeflow_job_meta.local.runs.rows import Rows
 from lakeflow_job_meta.local.runs.runner import Runner
@@ -46,9 +47,14 @@ class Running:
         self.runner = Runner(Ground(Rows(state), dispatcher, folder / "runs", url, _child_of(state)))
         _ = end_leftovers(options.home)
         self.lost = self.runner.recover()
+        self._clock: asyncio.Task[None] | None = None
+        if options.fire_triggers:
+            self._clock = self._loop.create_task(Firing(self.runner, options.home).go_on())
 
     def close(self) -> None:
         """End all that is under way."""
+        if self._clock is not None:
+            _ = self._clock.cancel()
         self.runner.close()
         self._pool.close()
 
@@ -74,8 +80,7 @@ def _child_of(state: State) -> Callable[[Run, TaskRun], Run]:
         job = state.one(sql, run.workspace, asked["job_id"])
         if job is None:
             missing(f"Job {asked['job_id']} does not exist.")
-        child = run_of_job(job, run.creator, asked, time.time_ns() // 1_000_000)
-        above = (*run.ancestors, run.job_id)
-        return replace(child, trigger="RUN_JOB_TASK", parent=task.run_id, ancestors=above)
+        child = run_of_job(job, run.creator, asked, time.time_ns() // 1_000_000, ("RUN_JOB_TASK", {}))
+        return replace(child, parent=task.run_id, ancestors=(*run.ancestors, run.job_id))
 
     return child_of

@@ -5,10 +5,12 @@ It lives for one statement, can't reach files or the network, and speaks UTC.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from itertools import count
 from typing import Any, cast
 
@@ -47,19 +49,31 @@ _BY_TYPE: tuple[tuple[type, str], ...] = (
 )  # fmt: skip
 
 
+@cache
+def _database(pid: int) -> duckdb.DuckDBPyConnection:
+    """The database of this process, empty but for our macros.
+
+    To make one costs more than most statements do; a connection of its own costs nothing, and what a statement
+    registers or makes (temporary, all of it) is that connection's alone.
+    """
+    del pid  # part of the cache's key only: a forked child can't use its parent's
+    database = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+    for macro in _MACROS:
+        _ = database.execute(f"CREATE MACRO {macro}")
+    return database
+
+
 class Session:
     """A connection with the tables that one statement reads."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
-        self._connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+        self._connection = _database(os.getpid()).cursor()
         self._parameters = parameters
         self._numbers = count()
         self.columns: set[str] = set()
         """Names of all columns that the statement could mean, for hints."""
         for setting in ("TimeZone='UTC'", "python_enable_replacements=false", "ieee_floating_point_ops=false"):
             _ = self._connection.execute(f"SET {setting}")
-        for macro in _MACROS:
-            _ = self._connection.execute(f"CREATE MACRO {macro}")
 
     def __enter__(self) -> Session:
         return self

@@ -1,0 +1,34 @@
+"""`ljm logs`: what a task of a run left."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lakeflow_job_meta.cli import options
+from lakeflow_job_meta.cli.render import print_data, print_json, say
+from lakeflow_job_meta.cli.run_text import output_lines
+from lakeflow_job_meta.cli.runs import Which, orchestrator_of
+
+NAME = "logs"
+HELP = "Show all that a task of a run left: error, result, logs; of each attempt."
+
+
+def command(
+    run_id: Which,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's key.")],
+    control_table: options.ControlTable = None,
+    home: options.Home = None,
+    workspace: options.WorkspaceName = None,
+    output: options.OutputFormat = options.Output.TEXT,
+) -> int:
+    runs = orchestrator_of(control_table, home, workspace).runs
+    found = [(each, runs.output(run, each)) for run in (runs.find(run_id),) for each in runs.attempts(run, task)]
+    if output is options.Output.JSON:
+        print_json([{**each.to_dict(), "output": left} for each, left in found])
+        return 0
+    for each, left in found:
+        say(f"{each.task_key}, attempt {each.attempt}: {each.word}")
+        print_data("\n".join(output_lines(left) or ["(nothing)"]))
+    return 0

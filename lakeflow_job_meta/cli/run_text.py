@@ -1,0 +1,89 @@
+"""Runs as text: durations, a Gantt chart in characters, what tasks left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from lakeflow_job_meta.model.job import mapping
+from lakeflow_job_meta.model.run import Run, TaskRun
+
+NAME, STATE, TIME = 24, 18, 9
+"""Columns of the chart before its bars."""
+
+STEP = timedelta(milliseconds=1)
+
+
+def duration(ms: float | None) -> str:
+    """A time as people say it.
+
+    >>> [duration(ms) for ms in (40, 1_500, 75_000, 7_260_000, 200_000_000, None)]
+    ['40 ms', '1.5 s', '1 m 15 s', '2 h 1 m', '2 d 7 h', '']
+    """
+    if ms is None:
+        return ""
+    seconds = ms / 1000
+    if seconds < 1:
+        return f"{ms:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    for size, large, small in ((3600, "m", "s"), (86_400, "h", "m"), (float("inf"), "d", "h")):
+        if seconds < size:
+            part = {"m": 60, "h": 3600, "d": 86_400}[large]
+            rest = {"s": 1, "m": 60, "h": 3600}[small]
+            return f"{int(seconds // part)} {large} {int(seconds % part // rest)} {small}"
+    return ""
+
+
+def headline(module: str, run: Run, now: datetime) -> str:
+    """A run in one line."""
+    took = duration(run.elapsed(now) / STEP)
+    how = f"{run.word} after {took}" if run.ended else f"{run.word} for {took}"
+    return f"run {run.run_id} of {module}: {how} ({run.trigger or 'started'}, {run.start:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def gantt(run: Run, now: datetime, width: int = 80) -> list[str]:
+    """A line for each attempt of each task: when it ran within the run."""
+    room = max(10, width - NAME - STATE - TIME - 5)
+    end = max([run.end or now, *(task.end for task in run.tasks if task.end)])
+    span = max((end - run.start) / STEP, 1.0)
+    return [_bar(run, task, now, span, room) for task in run.tasks]
+
+
+def _bar(run: Run, task: TaskRun, now: datetime, span: float, room: int) -> str:
+    name = task.task_key if task.attempt == 1 else f"{task.task_key} #{task.attempt}"
+    name = name if len(name) <= NAME else f"{name[: NAME - 1]}…"
+    began = task.start if task.start and task.word not in UNRUN else None
+    if began is None:
+        return f"  {name:<{NAME}} {task.word:<{STATE}}"
+    until = task.end or (now if not task.ended else began)
+    first = min(int((began - run.start) / STEP / span * room), room - 1)
+    last = max(first + 1, round((until - run.start) / STEP / span * room))
+    bar = " " * max(first, 0) + "█" * max(1, min(last, room) - first)
+    return f"  {name:<{NAME}} {task.word:<{STATE}} {duration((until - began) / STEP):>{TIME}} {bar}"
+
+
+UNRUN = ("BLOCKED", "UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLUDED", "DISABLED", "SKIPPED", "QUEUED", "PENDING")
+"""Where a task that never began is."""
+
+
+def output_lines(output: Mapping[str, Any]) -> list[str]:
+    """What a task left, as `runs/get-output` tells it: error, result, logs."""
+    lines: list[str] = []
+    if error := output.get("error"):
+        lines += str(error).splitlines()
+    if trace := output.get("error_trace"):
+        lines += str(trace).splitlines()
+    if (result := mapping(output.get("notebook_output")).get("result")) is not None:
+        lines += [f"result: {result}"]
+    if child := mapping(output.get("run_job_output")).get("run_id"):
+        lines += [f"ran as run {child}"]
+    lines += [json.dumps(row, ensure_ascii=False, default=str) for row in _rows(output)]
+    return lines + str(output.get("logs") or "").splitlines()
+
+
+def _rows(output: Mapping[str, Any]) -> Sequence[Any]:
+    """The first rows of a SQL task's result, which only the embedded workspace tells."""
+    return mapping(output.get("local")).get("rows") or ()

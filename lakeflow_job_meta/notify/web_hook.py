@@ -1,0 +1,125 @@
+"""Sends messages to one address, each signed, each a few times if need be."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lakeflow_job_meta.errors import LakeflowJobMetaError
+from lakeflow_job_meta.model.run import milliseconds
+from lakeflow_job_meta.model.table import Row
+from lakeflow_job_meta.notify.signature import HEADER, sign
+
+logger = logging.getLogger(__name__)
+
+DELIVERY = "X-Lakeflow-Delivery"
+"""The same for all tries of one message: a receiver that gets it twice knows it again."""
+
+WAITS = (0.5, 2.0)
+"""Seconds before the second and the third try; there is no fourth."""
+
+PATIENCE = 5.0
+"""Seconds that a receiver may take to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebHook:
+    """A receiver of messages.
+
+    Args:
+        url: Where to.
+        about: What each message says beside its own: the control table.
+        secret: Reads the shared secret; None sends unsigned.
+        clock, sleep: Epoch seconds; waits for seconds.
+    """
+
+    url: str
+    about: Mapping[str, Any]
+    secret: Callable[[], str] | None = None
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+    def tell(self, rows: Sequence[Row]) -> list[Row]:
+        """Tell of these runs, rows of the ledger that have an `sla`; returns those that were taken.
+
+        The first that isn't taken ends it: the others are told the next time.
+        """
+        told: list[Row] = []
+        try:
+            secret = self.secret() if self.secret is not None else None
+        except LakeflowJobMetaError as error:
+            logger.error("the web hook isn't told of %d runs: %s", len(rows), error)
+            return told
+        for row in rows:
+            problem = self._delivered(message(row, self.about), f"{row['run_id']}-{row['sla']}", secret)
+            if problem:
+                logger.error("the web hook took no message: %s; tried again at the next look", problem)
+                break
+            told.append(row)
+        return told
+
+    def _delivered(self, content: Mapping[str, Any], delivery: str, secret: str | None) -> str:
+        """Send it until it is taken; why it wasn't, empty if it was."""
+        body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+        problem = ""
+        for wait in (*WAITS, None):
+            problem, again = self._sent(body, delivery, secret)
+            if not problem or not again or wait is None:
+                return problem
+            self.sleep(wait)
+        return problem
+
+    def _sent(self, body: bytes, delivery: str, secret: str | None) -> tuple[str, bool]:
+        """Why it wasn't taken, and whether another try may help."""
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "lakeflow-job-meta",
+            "X-Lakeflow-Delivery": delivery,
+        }
+        if secret is not None:
+            headers[HEADER] = sign(body, secret, int(self.clock()))
+        request = urllib.request.Request(self.url, body, headers, method="POST")  # noqa: S310 - settings allow http(s) only
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=PATIENCE):
+                return "", False
+        except urllib.error.HTTPError as error:
+            error.close()
+            return f"it answered {error.code}", error.code >= 500 or error.code == 429
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            return f"no answer: {type(reason).__name__}", True
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A signed message goes where it was addressed to, and nowhere else."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+        return None
+
+
+def message(row: Row, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a run; times are ISO 8601."""
+    end = row["end_time"]
+    return {
+        "event": f"run.{row['sla']}",
+        **about,
+        "workspace_id": row["workspace_id"],
+        "module": row["module_name"],
+        "job_id": row["job_id"],
+        "run_id": row["run_id"],
+        "state": row["state"],
+        "result": row["result"],
+        "allowed_seconds": row["sla_seconds"],
+        "took_seconds": (milliseconds(end) - milliseconds(row["start_time"])) / 1000 if end else None,
+        "queue_seconds": row["queue_ms"] / 1000 if row["queue_ms"] is not None else None,
+        "start_time": row["start_time"].isoformat(),
+        "end_time": end.isoformat() if end else None,
+        "page_url": row["page_url"],
+    }

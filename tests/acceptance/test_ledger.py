@@ -1,0 +1,260 @@
+"""The ledger: each run of our jobs once, whenever the collector looks, and wherever it was killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError
+from lakeflow_job_meta.model.run import ENDED
+from tests.acceptance.steps import apply, ids
+from tests.conftest import TABLE, Project
+from tests.local_runs import SLOW
+from tests.seeded_runs import end_run, seed_runs
+
+LIST = ("GET", "/api/2.2/jobs/runs/list")
+
+
+def sql_task(text: str = "SELECT 1", **more: Any) -> dict[str, Any]:
+    return {"task_type": "sql_query", "sql_task": {"warehouse_id": "w", "sql_query": text}, **more}
+
+
+def ran(project: Project, module: str = "m", **given: Any) -> int:
+    """Run a module and wait for its end."""
+    runs = project.orchestrator.runs
+    return runs.wait(runs.start(module, **given), timeout=30).run_id
+
+
+def rows(project: Project, table: str = "runs") -> list[dict[str, Any]]:
+    return project.sql(f"SELECT * FROM {TABLE}_{table} ORDER BY start_time")
+
+
+def versions(project: Project) -> list[int]:
+    tables = [f"{TABLE}_{kind}" for kind in ("runs", "task_runs", "collected")]
+    return [project.sql(f"DESCRIBE HISTORY {table} LIMIT 1")[0]["version"] for table in tables]
+
+
+def seeded(project: Project, number: int, *, minutes: float, module: str = "m", **given: Any) -> list[int]:
+    """Runs that started one after the other, the last of them just now, so many minutes in all."""
+    job_id = ids(project)[module]
+    now, step = int(time.time() * 1000) - 5_000, minutes * 60_000 / number
+    starts = [int(now - step * (number - each)) for each in range(number)]
+    workspace = int(project.orchestrator.workspace.id)
+    return seed_runs(project.site.home, workspace, [job_id], starts, **given)
+
+
+@pytest.fixture
+def jobs(project: Project) -> Project:
+    """A project with one job that has two tasks, applied."""
+    project.add("load", config=sql_task())
+    project.add("check it", order=2, config=sql_task("SELECT 2"))
+    apply(project)
+    project.site.forget_requests()
+    return project
+
+
+def test_who_never_collects_has_no_ledger(jobs: Project) -> None:
+    assert jobs.orchestrator.runs.collect().runs == 0
+    for table in ("runs", "task_runs", "collected"):
+        with pytest.raises(LakeflowJobMetaError, match="does not exist"):
+            rows(jobs, table)
+    assert jobs.orchestrator.runs.statistics() is None
+
+
+def test_a_run_becomes_a_row_and_its_tasks_rows_that_name_their_sources(jobs: Project) -> None:
+    run_id = ran(jobs)
+    assert jobs.orchestrator.runs.collect().runs == 1
+    (row,) = rows(jobs)
+    assert (row["run_id"], row["module_name"], row["state"], row["result"]) == (run_id, "m", "TERMINATED", "SUCCESS")
+    assert row["duration_ms"] == (row["end_time"] - row["start_time"]).total_seconds() * 1000
+    assert row["start_day"] == row["start_time"].date().isoformat()
+    (state,) = jobs.sql(f"SELECT * FROM {TABLE}_jobs WHERE module_name = 'm'")
+    assert (row["fingerprint"], row["control_version"]) == (state["fingerprint"], state["control_version"])
+    (logged,) = jobs.sql(f"SELECT correlation_id FROM {TABLE}_log WHERE module_name = 'm'")
+    assert row["correlation_id"] == logged["correlation_id"]
+    tasks = {each["task_key"]: each for each in rows(jobs, "task_runs")}
+    assert {key: each["source_id"] for key, each in tasks.items()} == {"load": "load", "check_it": "check it"}
+    assert {each["run_id"] for each in tasks.values()} == {run_id}
+    assert all(each["duration_ms"] >= 0 and each["attempt"] == 1 for each in tasks.values())
+
+
+def test_a_look_at_nothing_new_is_one_request_and_no_write(jobs: Project) -> None:
+    ran(jobs)
+    runs = jobs.orchestrator.runs
+    runs.collect()
+    before = versions(jobs)
+    jobs.site.forget_requests()
+    assert runs.collect().runs == 0
+    assert jobs.site.requests() == [LIST]
+    assert versions(jobs) == before
+
+
+def test_runs_of_other_jobs_are_not_ours(jobs: Project) -> None:
+    job = {"name": "other", "tasks": [{"task_key": "a", "notebook_task": {"notebook_path": "/n"}}]}
+    other = jobs.client.api_client.do("POST", "/api/2.2/jobs/create", body=job)["job_id"]
+    workspace = int(jobs.orchestrator.workspace.id)
+    jobs.add("x", module="second", config=sql_task())
+    apply(jobs)
+    seed_runs(jobs.site.home, workspace, [other], [int(time.time() * 1000) - 1000])
+    run_id = ran(jobs)
+    jobs.orchestrator.runs.collect()
+    assert [row["run_id"] for row in rows(jobs)] == [run_id]
+
+
+def test_a_run_that_goes_on_is_looked_at_again_until_it_ends(project: Project) -> None:
+    project.add("slow", config=sql_task(SLOW))
+    apply(project)
+    runs = project.orchestrator.runs
+    run_id = runs.start("m")
+    collected = runs.collect()
+    assert (collected.runs, collected.going_on) == (1, 1)
+    (row,) = rows(project)
+    assert row["state"] not in ENDED
+    assert row["end_time"] is None
+    runs.cancel(run_id)
+    runs.wait(run_id, timeout=30)
+    collected = runs.collect()
+    assert (collected.runs, collected.going_on) == (1, 0)
+    (row,) = rows(project)
+    assert (row["state"], row["result"]) == ("TERMINATED", "CANCELED")
+    assert [each["result"] for each in rows(project, "task_runs")] == ["CANCELED"]
+
+
+def test_a_run_that_goes_on_for_long_is_asked_for_by_its_id(jobs: Project) -> None:
+    (old,) = seeded(jobs, 1, minutes=120, going_on=True)
+    seeded(jobs, 3, minutes=1)
+    runs = jobs.orchestrator.runs
+    assert runs.collect().going_on == 1
+    end_run(jobs.site.home, old, int(time.time() * 1000))
+    jobs.site.forget_requests()
+    assert runs.collect().going_on == 0
+    assert jobs.site.requests() == [LIST, ("GET", "/api/2.2/jobs/runs/get")]
+    assert {row["state"] for row in rows(jobs)} == {"TERMINATED"}
+
+
+def test_a_run_that_the_workspace_forgot_is_gone(jobs: Project) -> None:
+    (old,) = seeded(jobs, 1, minutes=120, going_on=True)
+    jobs.orchestrator.runs.collect()
+    end_run(jobs.site.home, old, int(time.time() * 1000))
+    jobs.client.jobs.delete_run(old)
+    assert jobs.orchestrator.runs.collect().going_on == 0
+    assert [(row["state"], row["run_id"]) for row in rows(jobs)] == [("GONE", old)]
+
+
+def test_a_backlog_of_many_pages_is_collected_whole(jobs: Project) -> None:
+    old = seeded(jobs, 60, minutes=60 * 24 * 40)
+    new = seeded(jobs, 300, minutes=10)
+    assert jobs.orchestrator.runs.collect().runs == 360
+    assert {row["run_id"] for row in rows(jobs)} == {*old, *new}
+    jobs.site.forget_requests()
+    assert jobs.orchestrator.runs.collect().runs == 0
+
+
+@pytest.mark.parametrize("failing", [1, 2, 4, 7])
+def test_a_look_that_ended_early_is_gone_on_with(jobs: Project, failing: int) -> None:
+    made = seeded(jobs, 200, minutes=60 * 24 * 3)
+    jobs.site.fault(method="GET", path="runs/list", action="status", status=400, nth=failing, error_code="X")
+    with pytest.raises(LakeflowJobMetaError):
+        jobs.orchestrator.runs.collect()
+    jobs.site.no_faults()
+    jobs.orchestrator.runs.collect()
+    found = [row["run_id"] for row in rows(jobs)]
+    assert sorted(found) == sorted(made)
+    assert len(rows(jobs, "task_runs")) == len(made)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        [f"DELETE FROM {TABLE}_collected"],
+        [f"DELETE FROM {TABLE}_collected", f"DELETE FROM {TABLE}_runs"],
+        [f"DROP TABLE {TABLE}_runs"],
+        [f"DROP TABLE {TABLE}_runs", f"DROP TABLE {TABLE}_task_runs", f"DROP TABLE {TABLE}_collected"],
+    ],
+    ids=["before the mark", "between tasks and runs", "runs dropped", "all dropped"],
+)
+def test_what_a_kill_between_two_writes_left_is_completed_and_nothing_doubled(jobs: Project, lost: list[str]) -> None:
+    made = seeded(jobs, 60, minutes=30, tasks=2)
+    jobs.orchestrator.runs.collect()
+    before = [{**row, "collected_at": None} for row in rows(jobs)]
+    for statement in lost:
+        jobs.sql(statement)
+    jobs.orchestrator.runs.collect()
+    assert [{**row, "collected_at": None} for row in rows(jobs)] == before
+    assert len(rows(jobs, "task_runs")) == 2 * len(made)
+
+
+def test_a_run_keeps_the_version_and_fingerprint_that_its_job_had(jobs: Project) -> None:
+    ran(jobs)
+    jobs.orchestrator.runs.collect()
+    (before,) = rows(jobs)
+    jobs.sql(
+        f"UPDATE {TABLE} SET transformation_config = '{json.dumps(sql_task('SELECT 3'))}' WHERE source_id = 'load'"
+    )
+    apply(jobs)
+    ran(jobs)
+    jobs.orchestrator.runs.collect()
+    first, second = rows(jobs)
+    assert first == before
+    assert second["control_version"] > first["control_version"]
+    assert second["fingerprint"] != first["fingerprint"]
+    jobs.sql(f"DELETE FROM {TABLE}_collected")
+    jobs.sql(f"DELETE FROM {TABLE}_runs")
+    jobs.orchestrator.runs.collect()
+    assert [row["fingerprint"] for row in rows(jobs)] == [first["fingerprint"], second["fingerprint"]]
+
+
+def test_a_failed_task_says_why_and_a_secret_stays_out(project: Project) -> None:
+    project.add("a", config=sql_task("SELECT * FROM no.such.table"))
+    project.job_config(
+        parameters=[{"name": "api_token", "default": "hunter2-hunter2"}, {"name": "day", "default": "1"}]
+    )
+    apply(project)
+    ran(project, parameters={"day": "2"})
+    project.orchestrator.runs.collect()
+    (row,), (task,) = rows(project), rows(project, "task_runs")
+    assert "no.such.table" in row["error"]
+    assert "no.such.table" in task["error"]
+    assert json.loads(row["parameters"]) == {"api_token": "(masked)", "day": "2"}
+    assert "hunter2" not in repr((row, task))
+
+
+def test_a_repaired_run_is_followed_again(jobs: Project) -> None:
+    jobs.sql(
+        f"UPDATE {TABLE} SET transformation_config = '{json.dumps(sql_task('SELECT * FROM no.such.table'))}' "
+        "WHERE source_id = 'check it'"
+    )
+    apply(jobs)
+    runs = jobs.orchestrator.runs
+    run = runs.wait(runs.start("m"), timeout=30)
+    runs.collect()
+    jobs.sql(f"UPDATE {TABLE} SET transformation_config = '{json.dumps(sql_task())}' WHERE source_id = 'check it'")
+    apply(jobs)
+    runs.repair(runs.find(str(run.run_id)))
+    assert runs.wait(run.run_id, timeout=30).result == "SUCCESS"
+    runs.collect()
+    (row,) = rows(jobs)
+    assert (row["result"], row["error"], row["attempts"]) == ("SUCCESS", None, 2)
+    tasks = [(each["task_key"], each["attempt"], each["result"]) for each in rows(jobs, "task_runs")]
+    assert sorted(tasks) == [("check_it", 1, "FAILED"), ("check_it", 2, "SUCCESS"), ("load", 1, "SUCCESS")]
+
+
+def test_the_sql_of_a_run_that_cannot_be_asked_for_is_refused_with_all_findings(jobs: Project) -> None:
+    with pytest.raises(InputError) as caught:
+        jobs.orchestrator.runs.start("m", only=["lod", "check_it", "x"])
+    assert len(caught.value.diagnostics) == 2
+    assert "did you mean 'load'?" in str(caught.value)
+
+
+def test_statistics_count_what_ended_by_itself(jobs: Project) -> None:
+    seeded(jobs, 20, minutes=60, took_ms=3_000)
+    seeded(jobs, 1, minutes=0.5, took_ms=60_000)
+    jobs.orchestrator.runs.collect()
+    found = (jobs.orchestrator.runs.statistics() or {})["m"]
+    assert (found.runs, found.success_rate, found.p50_ms, found.p95_ms) == (21, 1.0, 3_000, 3_000)
+    assert found.last_success is not None
+    assert datetime.now(UTC) - found.last_success < timedelta(minutes=2)
