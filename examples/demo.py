@@ -31,15 +31,15 @@ TABLE = "main.retail.control"
 WIDTH = 80
 MONITOR_SECONDS = 30.0
 LANDING = HOME / "volumes/landing/shop"
-ORDERS = 300
+ORDERS = 120
 STORES_SENDING = ("store-berlin", "store-lyon", "store-poznan")
 COUNTS = """\
-SELECT 'bronze.orders.orders' AS table_name, count(*) AS rows FROM bronze.orders.orders
-UNION ALL SELECT 'bronze.orders.order_lines', count(*) FROM bronze.orders.order_lines
-UNION ALL SELECT 'bronze.orders.returns', count(*) FROM bronze.orders.returns
-UNION ALL SELECT 'silver.orders.orders', count(*) FROM silver.orders.orders
-UNION ALL SELECT 'silver.orders.order_lines', count(*) FROM silver.orders.order_lines
-UNION ALL SELECT 'gold.orders.daily_orders', count(*) FROM gold.orders.daily_orders
+SELECT 'bronze orders' AS what, count(*) AS rows FROM bronze.orders.orders
+UNION ALL SELECT 'bronze lines', count(*) FROM bronze.orders.order_lines
+UNION ALL SELECT 'bronze returns', count(*) FROM bronze.orders.returns
+UNION ALL SELECT 'silver orders', count(*) FROM silver.orders.orders
+UNION ALL SELECT 'silver lines', count(*) FROM silver.orders.order_lines
+UNION ALL SELECT 'gold orders by day', count(*) FROM gold.orders.daily_orders
 """
 RESULT = """\
 SELECT store_id, sum(orders) AS orders, sum(revenue) AS revenue
@@ -186,10 +186,11 @@ def same_ids(before: dict[str, int]) -> None:
 
 def run_orders() -> None:
     heading("A job runs, on this machine: files in, tables out")
-    say(f"Three shops send the orders of three days, as files in {LANDING}.\n")
+    say("Three shops have sent their orders of three days, as files in")
+    say(f"{LANDING}.\n")
     deliver()
     sql(Path("examples/sql/orders_tables.sql").read_text("utf-8"), shown="ljm sql < examples/sql/orders_tables.sql")
-    lines = ljm("run", "orders")
+    lines = ljm("run", "orders", "--watch")
     check(any("gold_daily_orders" in line and "success" in line.lower() for line in lines), "every task succeeds")
     show(lines)
     say("")

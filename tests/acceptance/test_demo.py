@@ -28,8 +28,7 @@ MISLEADING = {
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Path]:
     """A checkout of its own, so that a demo that somebody runs beside the tests is left alone."""
-    (tmp_path / "examples").mkdir()
-    shutil.copy(ROOT / "examples" / "demo.py", tmp_path / "examples")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for folder in ("metadata", "lakeflow_job_meta"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     yield tmp_path
@@ -49,6 +48,8 @@ def test_the_demo_ends_well_twice_in_a_row_and_keeps_every_job_id(checkout: Path
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stderr == ""
         assert re.search(r"^Same job ids: (\d+) of \1\.$", done.stdout, re.MULTILINE)
+        assert re.search(r"gold_daily_orders +SUCCESS", done.stdout)
+        assert len(re.findall(r"^ store-\w+ +40 ", done.stdout, re.MULTILINE)) == 3, "each shop has its 40 orders"
         assert "monitor | stores: create done" in done.stdout
         assert "monitor | stores: update done" in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80
