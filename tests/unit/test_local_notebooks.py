@@ -300,7 +300,7 @@ def test_spark_without_spark_runs_sql_and_says_what_it_cannot(notebooks: Noteboo
     assert "True False DataFrame[id, name]" in printed
     for what in ("spark.read", "DataFrame.groupBy", "spark.createDataFrame"):
         assert f"{what} needs Spark" in printed
-    assert "lakeflow-job-meta[spark]" in printed
+    assert "real Spark runs where it is set up with Delta" in printed
 
 
 def test_a_notebook_in_sql_runs(notebooks: Notebooks) -> None:
