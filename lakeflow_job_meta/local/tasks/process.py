@@ -100,9 +100,11 @@ class TaskProcess:
         try:
             self._until_ended()
         finally:
-            # Whatever happened to us: no process is left, and none of our descriptors.
-            self._tree.kill()
-            _ = self._process.wait()
+            # Whatever happened to us: no process is left, and none of our descriptors. One that was reaped isn't sent
+            # anything: its number may be another's by now.
+            if self._process.returncode is None:
+                self._tree.kill()
+                _ = self._process.wait()
             with self._lock:
                 self._over = True
                 for number in (self._our_end, self._wake_read, self._wake_write):
