@@ -199,11 +199,13 @@ def test_secrets_are_read_and_never_shown(notebooks: Notebooks) -> None:
     notebooks.client.secrets.put_secret("kv", "password", string_value="hunter2-long")
     result = notebooks.run(
         "p = dbutils.secrets.get('kv', key='password')\nprint(len(p), p, dbutils.secrets.getBytes('kv', 'password'))",
-        "p", "display([{'p': p}])", "import sys\nsys.stderr.write(p)",
+        "import subprocess\nsubprocess.run(['echo', 'by a child', p])", "p",
+        "display([{'p': p}])", "import sys\nsys.stderr.write(p)",
         "print([m.key for m in dbutils.secrets.list('kv')], [s.name for s in dbutils.secrets.listScopes()])",
         "raise ValueError(f'wrong: {p}')",
     )  # fmt: skip
     assert "12 [REDACTED] b'[REDACTED]'" in result.output["logs"] and "['password'] ['kv']" in result.output["logs"]
+    assert "by a child [REDACTED]" in result.output["logs"]
     assert result.error == "ValueError: wrong: [REDACTED]"
     kept = [path.read_text(errors="replace") for path in notebooks.folder.rglob("*") if path.is_file()]
     assert kept and not any("hunter2" in each for each in [*kept, str(result)])
@@ -300,7 +302,7 @@ def test_spark_without_spark_runs_sql_and_says_what_it_cannot(notebooks: Noteboo
     assert "True False DataFrame[id, name]" in printed
     for what in ("spark.read", "DataFrame.groupBy", "spark.createDataFrame"):
         assert f"{what} needs Spark" in printed
-    assert "lakeflow-job-meta[spark]" in printed
+    assert "real Spark runs where it is set up with Delta" in printed
 
 
 def test_a_notebook_in_sql_runs(notebooks: Notebooks) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from lakeflow_job_meta.errors import LakeflowJobMetaError
-from lakeflow_job_meta.local.tasks.told import RESULT, VALUES
+from lakeflow_job_meta.local.tasks.told import RESULT, SECRETS, VALUES
 
 OURS = str(Path(__file__).parents[1])
 
@@ -34,6 +34,11 @@ class Report:
         line = json.dumps({name: value})
         with (self._folder / VALUES).open("a") as file:
             _ = file.write(line + "\n")
+
+    def secret(self, scope: str, key: str) -> None:
+        """A secret was read: children of ours may print it, which only the server can still hide."""
+        with (self._folder / SECRETS).open("a") as file:
+            _ = file.write(json.dumps([scope, key]) + "\n")
 
     def end(
         self,

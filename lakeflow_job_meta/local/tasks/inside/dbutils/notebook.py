@@ -12,7 +12,7 @@ from typing import Any
 from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError
 from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
 from lakeflow_job_meta.local.tasks.inside.workspace import beside
-from lakeflow_job_meta.local.tasks.told import read_told
+from lakeflow_job_meta.local.tasks.told import NESTED, read_told
 
 
 class NotebookExit(BaseException):
@@ -49,7 +49,7 @@ class NotebookUtils:
             InputError: it failed or took too long.
         """
         values = {name: str(value) for name, value in (arguments or {}).items()}
-        folder = self._assignment.folder / f"notebook_run_{next(self._numbers)}"
+        folder = self._assignment.folder / f"{NESTED}{next(self._numbers)}"
         (folder / "work").mkdir(parents=True)
         what = {"notebook_path": beside(path, self._path), "base_parameters": values}
         given = {
