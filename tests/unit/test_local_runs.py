@@ -328,14 +328,21 @@ def test_values_that_iterations_set_are_lists_to_the_tasks_behind_the_loop(runs:
     assert task_run(run, "check")["condition_task"]["outcome"] == "true", run
 
 
-def test_a_notebook_that_runs_is_ended_by_a_cancel(runs: Runs) -> None:
-    path = notebook(runs, "sleep", "import time\nprint('here', flush=True)\ntime.sleep(600)")
+def test_a_notebook_that_runs_shows_what_it_prints_but_no_secrets_and_is_ended_by_a_cancel(runs: Runs) -> None:
+    for name, body in (
+        ("scopes/create", {"scope": "s"}),
+        ("put", {"scope": "s", "key": "k", "string_value": "hunter2"}),
+    ):
+        assert runs.site.call("POST", f"/api/2.0/secrets/{name}", body, token=runs.token).status == 200
+    child = "import os\nvalue = dbutils.secrets.get('s', 'k')\nos.system(f'echo {value} here')"
+    path = notebook(runs, "sleep", child, "import time\ntime.sleep(600)")
     run_id = runs.start(runs.create({"task_key": "n", "notebook_task": {"notebook_path": path}}))
     task_id = task_run(runs.running(run_id, "n"), "n")["run_id"]
     end = time.monotonic() + 10
     while "here" not in runs.output(task_id).get("logs", ""):
         assert time.monotonic() < end, "what it prints isn't told while it runs"
         time.sleep(0.05)
+    assert "[REDACTED] here" in runs.output(task_id)["logs"]
     runs.done("POST", "runs/cancel", {"run_id": run_id})
     assert results(runs.ended(run_id)) == {"n": "CANCELED"}
 

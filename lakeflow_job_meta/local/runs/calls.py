@@ -13,6 +13,7 @@ from lakeflow_job_meta.local.job_settings import Settings, parsed
 from lakeflow_job_meta.local.paging import decode_token, encode_token
 from lakeflow_job_meta.local.runs import asked, views
 from lakeflow_job_meta.local.runs.dag import FINE, needs_of, reached, turned
+from lakeflow_job_meta.local.runs.left_behind import executed_notebook, printed_so_far
 from lakeflow_job_meta.local.runs.notebook_html import as_html
 from lakeflow_job_meta.local.runs.phases import PENDING
 from lakeflow_job_meta.local.runs.record import Run, TaskRun, kind_of, run_from
@@ -134,7 +135,7 @@ def get_output(call: Call) -> Answer:
     if not told and task.phase.ended and task.phase.result not in FINE:
         told = {"error": task.phase.message}
     if not task.phase.ended:
-        kept["output"] = call.runner.output_so_far(task)
+        kept["output"] = {"logs": printed_so_far(call.state, run.workspace, call.runner.folder_of(task))}
     rows = {name: kept[name] for name in ("rows_read", "rows_written") if kept.get(name) is not None}
     output = dict(kept.get("output", {}))
     if rows:
@@ -147,7 +148,7 @@ def export(call: Call) -> Answer:
     _, task = _asked(call, call.query.get("run_id"), jobs.READ)
     if task is None or task.kind != "notebook_task":
         invalid("Only runs of notebook tasks can be exported.")
-    executed = call.runner.executed_notebook(task)
+    executed = executed_notebook(call.runner.folder_of(task))
     if executed is None:
         invalid(f"Run {task.run_id} has no executed notebook.")
     path = str(task.task["notebook_task"]["notebook_path"])

@@ -23,10 +23,6 @@ from lakeflow_job_meta.local.runs.repairs import closed, reopened
 from lakeflow_job_meta.local.runs.task_runs import is_under_way, new_attempt, new_task_run
 from lakeflow_job_meta.local.runs.timers import Timers, soon
 
-EXECUTED = "notebook.ipynb"
-MOST_TAIL = 64 * 1024
-"""Bytes that are told of each stream of a task that still prints."""
-
 
 class Runner:
     """All runs of one server.
@@ -84,18 +80,9 @@ class Runner:
         self.rows.delete(run.run_id)
         shutil.rmtree(self._ground.folder / str(run.run_id), ignore_errors=True)
 
-    def executed_notebook(self, task: TaskRun) -> str | None:
-        """The notebook that a task ran, with what its cells gave, if it came so far."""
-        path = self._folder_of(task) / EXECUTED
-        return path.read_text() if path.exists() else None
-
-    def _folder_of(self, task: TaskRun) -> Path:
+    def folder_of(self, task: TaskRun) -> Path:
+        """Where a task run leaves its files."""
         return self._ground.folder / str(task.job_run_id) / str(task.run_id)
-
-    def output_so_far(self, task: TaskRun) -> dict[str, str]:
-        """What a task that is under way has printed, the end of it."""
-        logs = "".join(_tail(self._folder_of(task) / name) for name in ("stdout", "stderr"))
-        return {"logs": logs} if logs else {}
 
     # ── a run begins ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -258,15 +245,6 @@ def _explained(active: Active, outcome: Outcome) -> str:
             return f"Task {key} failed with message: {task.phase.message.rstrip('.')}.{tail}"
     canceled = next((key for key, each in active.latest.items() if each.phase.result in CANCELED), None)
     return f"Task {canceled} was canceled." if canceled else ""
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            _ = file.seek(max(0, path.stat().st_size - MOST_TAIL))
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
 
 
 def _now() -> int:
