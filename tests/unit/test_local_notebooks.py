@@ -312,9 +312,20 @@ def test_a_notebook_in_sql_runs(notebooks: Notebooks) -> None:
     assert result.ending is Ending.SUCCESS and "Row(day='2026-01-01', two=2)" in result.output["logs"]
 
 
-def test_an_error_in_sql_is_the_notebooks(notebooks: Notebooks) -> None:
-    result = notebooks.run("# MAGIC %sql SELECT * FROM main.etl.missing")
+def test_an_error_in_sql_is_the_notebooks_and_names_the_cell(notebooks: Notebooks) -> None:
+    result = notebooks.run("1", "# MAGIC %sql SELECT * FROM main.etl.missing")
     assert result.ending is Ending.FAILED and "main.etl.missing" in result.error
+    assert result.error_trace.startswith("/Shared/etl/main, cell 2: ")
+    result = notebooks.run("1", "x = 1\nspark.table('main.etl.missing')")
+    assert result.error.startswith("SqlError: [TABLE_OR_VIEW_NOT_FOUND] table main.etl.missing")
+    assert 'File "/Shared/etl/main, cell 2", line 2, in <module>' in result.error_trace
+    assert "lakeflow_job_meta" not in result.error_trace
+
+
+def test_a_notebook_imports_and_reads_the_files_beside_it(notebooks: Notebooks) -> None:
+    put_file(notebooks.client, "/Shared/etl/helpers.py", b"WORD = 'found'")
+    put_file(notebooks.client, "/Shared/etl/data/a.txt", b"data")
+    assert notebooks.printed("import helpers\nprint(helpers.WORD, open('data/a.txt').read())") == "found data\n"
 
 
 def test_run_shares_names_and_takes_widgets(notebooks: Notebooks) -> None:

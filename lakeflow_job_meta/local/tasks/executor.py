@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.local.tasks.environment import environment
+from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
 from lakeflow_job_meta.local.tasks.inside.workspace import Workspace
 from lakeflow_job_meta.local.tasks.limits import MEBIBYTE, Limits
 from lakeflow_job_meta.local.tasks.order import Ending, Execution, TaskOrder, TaskResult
@@ -24,7 +24,6 @@ from lakeflow_job_meta.local.tasks.told import Told, read_told, secrets_read
 
 KINDS = ("notebook_task", "spark_python_task", "python_wheel_task", "dbt_task")
 FAILED = "Workload failed, see run output for details"
-ORDER = "order.json"
 
 
 class ProcessExecutor:
@@ -49,8 +48,7 @@ class ProcessExecutor:
         """Start it; what is wrong with the task is a FAILED result."""
         folder = order.folder.resolve()
         try:
-            (folder / "work").mkdir(exist_ok=True)
-            _write_order(folder / ORDER, self._given(order, folder))
+            self._assignment(order, folder).write()
             mark = f"{_mark_of(self._home)}{order.task_run_id}:{order.attempt}:{secrets.token_hex(4)}"
             variables = environment(os.environ, order.environment, mark)
             start = Start(folder, variables, mark, order.timeout_seconds, self._limits)
@@ -61,13 +59,11 @@ class ProcessExecutor:
                 TaskResult(Ending.FAILED, FAILED, error=f"The task's process can't be started: {problem}")
             )
 
-    def _given(self, order: TaskOrder, folder: Path) -> dict[str, Any]:
-        return {
-            "home": str(self._home), "workspace_id": self._workspace_id, "folder": str(folder), "kind": order.kind,
-            "task": dict(order.task), "parameters": dict(order.parameters), "run_id": order.run_id,
-            "values": {task: dict(values) for task, values in order.values.items()},
-            "memory_bytes": self._limits.memory_bytes,
-        }  # fmt: skip
+    def _assignment(self, order: TaskOrder, folder: Path) -> Assignment:
+        return Assignment(
+            self._home, self._workspace_id, folder, order.kind, dict(order.task), dict(order.parameters),
+            {task: dict(values) for task, values in order.values.items()}, order.run_id, self._limits.memory_bytes,
+        )  # fmt: skip
 
 
 def end_leftovers(home: Path) -> list[int]:
@@ -149,8 +145,3 @@ def _signal_name(number: int) -> str:
 
 def _mark_of(home: Path) -> str:
     return hashlib.sha256(str(home).encode()).hexdigest()[:16] + ":"
-
-
-def _write_order(path: Path, given: dict[str, Any]) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(given, file)
