@@ -13,6 +13,8 @@ from lakeflow_job_meta.local.job_settings import Settings, parsed
 from lakeflow_job_meta.local.paging import decode_token, encode_token
 from lakeflow_job_meta.local.runs import asked, views
 from lakeflow_job_meta.local.runs.dag import FINE, needs_of, reached, turned
+from lakeflow_job_meta.local.runs.left_behind import executed_notebook, printed_so_far
+from lakeflow_job_meta.local.runs.notebook_html import as_html
 from lakeflow_job_meta.local.runs.phases import PENDING
 from lakeflow_job_meta.local.runs.record import Run, TaskRun, kind_of, run_from
 from lakeflow_job_meta.local.state import MAX_ID, new_id
@@ -132,6 +134,8 @@ def get_output(call: Call) -> Answer:
     told = {name: kept[name] for name in ("error", "error_trace") if kept.get(name)}
     if not told and task.phase.ended and task.phase.result not in FINE:
         told = {"error": task.phase.message}
+    if not task.phase.ended:
+        kept["output"] = {"logs": printed_so_far(call.state, run.workspace, call.runner.folder_of(task))}
     rows = {name: kept[name] for name in ("rows_read", "rows_written") if kept.get(name) is not None}
     output = dict(kept.get("output", {}))
     if rows:
@@ -144,7 +148,12 @@ def export(call: Call) -> Answer:
     _, task = _asked(call, call.query.get("run_id"), jobs.READ)
     if task is None or task.kind != "notebook_task":
         invalid("Only runs of notebook tasks can be exported.")
-    raise Refusal(400, "FEATURE_DISABLED", "The embedded workspace keeps executed notebooks as files; see get-output.")
+    executed = executed_notebook(call.runner.folder_of(task))
+    if executed is None:
+        invalid(f"Run {task.run_id} has no executed notebook.")
+    path = str(task.task["notebook_task"]["notebook_path"])
+    view = {"content": as_html(executed, path), "name": path.rpartition("/")[2], "type": "NOTEBOOK"}
+    return reply({"views": [view]})
 
 
 def cancel(call: Call) -> Answer:
@@ -307,8 +316,7 @@ def _filters(call: Call) -> tuple[str, list[object]]:
 def _listed(call: Call, run: Run) -> dict[str, Any]:
     view = views.run_view(run, _origin(call))
     if not call.flag("expand_tasks"):
-        for long in ("job_clusters", "job_parameters"):
-            view.pop(long, None)
+        view.pop("job_clusters", None)
         return view
     tasks = call.runner.rows.tasks(run.run_id)
     view["tasks"] = [_task(call, run, each) for each in tasks[:PAGE]]

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from lakeflow_job_meta.local.runs import phases
 from lakeflow_job_meta.local.runs.active import Active
@@ -78,6 +79,10 @@ class Runner:
         """Let go of a run that has ended, and of what its tasks left."""
         self.rows.delete(run.run_id)
         shutil.rmtree(self._ground.folder / str(run.run_id), ignore_errors=True)
+
+    def folder_of(self, task: TaskRun) -> Path:
+        """Where a task run leaves its files."""
+        return self._ground.folder / str(task.job_run_id) / str(task.run_id)
 
     # ── a run begins ────────────────────────────────────────────────────────────────────────────────────────────────
 
