@@ -14,6 +14,7 @@ import pytest
 from lakeflow_job_meta.model.local_file import FOLDER
 from tests.acceptance.steps import apply, kinds, only
 from tests.conftest import TABLE, Project
+from tests.unit.test_local_wheels import wheel
 
 SQL = {"task_type": "sql_file", "sql_task": {"warehouse_id": "w", "sql_file_path": "./sql/daily.sql"}}
 NOTEBOOK = {"task_type": "notebook", "notebook_path": "nb/load.py"}
@@ -188,3 +189,20 @@ def test_one_file_of_many_modules_is_put_there_once(repo: Project) -> None:
     apply(repo)
     assert imports(repo) <= 2
     assert len(repo.raw_jobs()) == 5
+
+
+def test_what_lies_beside_the_metadata_runs(repo: Project, root: Path) -> None:
+    (root / "dist").mkdir()
+    (root / "dist/retail_etl-1.0-py3-none-any.whl").write_bytes(wheel())
+    write(root / "nb/load.py", "# Databricks notebook source\ndbutils.notebook.exit('loaded')")
+    environment = {"environment_key": "own", "spec": {"dependencies": ["dist/retail_etl-1.0-py3-none-any.whl"]}}
+    task = {"environment_key": "own", "python_wheel_task": {"package_name": "retail_etl", "entry_point": "load"}}
+    repo.add("notebook", config=NOTEBOOK)
+    repo.add("file", config=SQL, order=2)
+    repo.add("wheel", config={"task_type": "task", "task": task}, order=3)
+    repo.job_config(environments=[environment])
+    apply(repo)
+    run = repo.client.jobs.run_now(repo.only_job()["job_id"]).result()
+    assert {each.task_key: each.state.result_state.value for each in run.tasks or ()} == dict.fromkeys(
+        ("notebook", "file", "wheel"), "SUCCESS"
+    )

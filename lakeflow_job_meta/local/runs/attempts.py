@@ -27,7 +27,7 @@ from lakeflow_job_meta.local.runs.record import Phase, Run, TaskRun
 from lakeflow_job_meta.local.runs.references import UnknownReference, resolved
 from lakeflow_job_meta.local.runs.retry import retried_at
 from lakeflow_job_meta.local.runs.rows import Rows
-from lakeflow_job_meta.local.runs.sources import with_text
+from lakeflow_job_meta.local.runs.sources import with_environment, with_text
 from lakeflow_job_meta.local.runs.task_runs import gathered, is_under_way, new_attempt, new_iterations, timed, turn
 from lakeflow_job_meta.local.runs.timers import Timers, soon
 from lakeflow_job_meta.local.tasks.order import Ending, TaskOrder, TaskResult
@@ -141,7 +141,8 @@ class Attempts:
             message = f"The embedded workspace can't run a {task.kind}."
             return self._end(active, task, phases.ended(Outcome.FAILED, message, "FEATURE_DISABLED"))
         run = active.run
-        body = with_text(self._rows.state, run.workspace, dict(task.resolved))
+        body = with_environment(dict(task.resolved), run.settings.get("environments") or ())
+        body = with_text(self._rows.state, run.workspace, body)
         order = TaskOrder(
             run_id=run.run_id, task_run_id=task.run_id, attempt=task.attempt, kind=task.kind, task=body,
             parameters=run.parameters, folder=self._folder / str(run.run_id) / str(task.run_id),

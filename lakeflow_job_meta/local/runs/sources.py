@@ -1,8 +1,9 @@
-"""The text behind a task that names it: a saved query, a file of the workspace."""
+"""What stands behind names in a task: a saved query, a file of the workspace, the job's environment."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lakeflow_job_meta.local.call import Refusal, missing
@@ -23,6 +24,20 @@ def with_text(state: State, workspace: int, task: dict[str, Any]) -> dict[str, A
     if file := sql.get("file"):
         return {**task, "sql_task": {**sql, "file": {**file, "content": _file(state, workspace, file)}}}
     return task
+
+
+def with_environment(task: dict[str, Any], environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The task with what its environment installs among its libraries: wheels by their path, all else by name.
+
+    >>> with_environment({"environment_key": "e"}, [{"environment_key": "e", "spec": {"dependencies": ["rich"]}}])
+    {'environment_key': 'e', 'libraries': [{'pypi': {'package': 'rich'}}]}
+    """
+    named = [each for each in environments if each.get("environment_key") == task.get("environment_key")]
+    dependencies: list[str] = [one for each in named for one in each.get("spec", {}).get("dependencies") or ()]
+    if not dependencies:
+        return task
+    added = [{"whl": each} if each.endswith(".whl") else {"pypi": {"package": each}} for each in dependencies]
+    return {**task, "libraries": [*task.get("libraries", ()), *added]}
 
 
 def _query(state: State, workspace: int, query_id: str) -> dict[str, Any]:
