@@ -12,6 +12,7 @@ import typer.exceptions
 from lakeflow_job_meta.cli import (
     adopt,
     apply,
+    bootstrap,
     changes,
     deploy,
     destroy,
@@ -51,7 +52,12 @@ for module in (
     app.command(module.NAME, help=module.HELP)(module.command)
 # A statement may begin with a comment: `-- …` is no option.
 app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
-for name, group in (("lease", lease.app), ("identity", identity.app), ("local", local.app)):
+for name, group in (
+    ("bootstrap", bootstrap.app),
+    ("lease", lease.app),
+    ("identity", identity.app),
+    ("local", local.app),
+):
     app.add_typer(group, name=name)
 
 
