@@ -123,8 +123,9 @@ class Applying:
 
     def _make_dataset(self, undo: ExitStack) -> None:
         catalog, _, name = self.plan.dataset.partition(".")
-        self.store.ensure_schema(catalog, name)
-        _ = undo.callback(self._remove_dataset, catalog, name)
+        if self.store.listed(catalog, name) is None:
+            self.store.ensure_schema(catalog, name)
+            _ = undo.callback(self._remove_dataset, catalog, name)
 
     def _remove_dataset(self, catalog: str, name: str) -> None:
         # Somebody else may have begun to use it.

@@ -192,6 +192,13 @@ def _drop_schema(tables: DeltaTables, tree: Expr) -> Rows:
             f"[SCHEMA_NOT_EMPTY] schema {'.'.join(parts)} has {counted(len(there), 'table')}",
             hint="DROP SCHEMA … CASCADE",
         )
+    if not tree.args.get("cascade"):
+        try:
+            folder.rmdir()
+        except OSError as problem:
+            said = f"[SCHEMA_NOT_EMPTY] schema {'.'.join(parts)} holds what is no table"
+            raise SqlError(said, hint=f"look into {folder}") from problem
+        return []
     for name in there:
         tables.forget(name)
     _remove(tables, folder)
