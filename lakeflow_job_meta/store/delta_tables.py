@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -326,6 +326,8 @@ def make(tables: DeltaTables, wanted: Declaration) -> bool:
     except (DeltaError, ValueError) as problem:  # ValueError: no such type
         if tables.exists(wanted.name):
             return False
+        with suppress(OSError):
+            folder.rmdir()  # unless somebody put something into it
         raise StoreError(f"{wanted.name} can't be made: {problem}") from problem
     except OSError as problem:
         raise StoreError(f"{wanted.name} can't be made: {problem}") from problem
