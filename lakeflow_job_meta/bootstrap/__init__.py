@@ -1,0 +1,1 @@
+"""One-time set-up of datasets and tables from schema files."""

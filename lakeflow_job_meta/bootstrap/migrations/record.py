@@ -1,0 +1,242 @@
+"""The table that tells which migrations were applied: one row for each version ever begun."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any
+from uuid import uuid4
+
+from lakeflow_job_meta.control.actor import actor
+from lakeflow_job_meta.control.tenure import died_here, this_process
+from lakeflow_job_meta.errors import ConflictError, TableNotFound
+from lakeflow_job_meta.model.table import Changes, Row, Snapshot, TableName, TableSpec
+from lakeflow_job_meta.store.base import Store
+
+TABLE = "_ljm_migrations"
+
+
+class State(StrEnum):
+    """Where a migration stands; `baseline` is recorded as applied without having been run."""
+
+    APPLYING = "applying"
+    APPLIED = "applied"
+    BASELINE = "baseline"
+    FAILED = "failed"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+
+    @property
+    def under_way(self) -> bool:
+        return self in (State.APPLYING, State.REVERTING)
+
+    @property
+    def done(self) -> bool:
+        return self in (State.APPLIED, State.BASELINE)
+
+
+class TakenOver(ConflictError):
+    """Another run goes on with a migration that this one began: what is left to do is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A table that a migration writes: its id and version before, None where there was none; its version after.
+
+    `dropped` says that the last statement drops it.
+    """
+
+    table_id: str | None
+    before: int | None
+    after: int | None = None
+    dropped: bool = False
+
+
+Tables = Mapping[TableName, Touched]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the record."""
+
+    version: int
+    name: str
+    checksum: str
+    state: State
+    run_id: str
+    holder: str
+    actor: str
+    begun_at: datetime
+    tables: Tables = field(default_factory=dict[TableName, Touched])
+    undone: Tables | None = None
+    error: str | None = None
+    ended_at: datetime | None = None
+    duration_ms: int | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it is under way by a process of this machine that is gone."""
+        return self.state.under_way and died_here(self.holder)
+
+    @classmethod
+    def from_row(cls, row: Row) -> Entry:
+        """A row as the store gives it."""
+        return cls(
+            version=row["version"],
+            name=row["name"],
+            checksum=row["checksum"],
+            state=State(row["status"]),
+            run_id=row["run_id"],
+            holder=row["holder"],
+            actor=row["actor"],
+            begun_at=row["begun_at"],
+            tables=_tables(row["tables"]) or {},
+            undone=_tables(row["undone"]),
+            error=row["error"],
+            ended_at=row["ended_at"],
+            duration_ms=row["duration_ms"],
+        )
+
+    def to_row(self) -> dict[str, Any]:
+        """The row as the store takes it."""
+        return {
+            "version": self.version,
+            "name": self.name,
+            "checksum": self.checksum,
+            "status": str(self.state),
+            "tables": _text(self.tables),
+            "undone": None if self.undone is None else _text(self.undone),
+            "error": self.error,
+            "run_id": self.run_id,
+            "holder": self.holder,
+            "actor": self.actor,
+            "begun_at": self.begun_at,
+            "ended_at": self.ended_at,
+            "duration_ms": self.duration_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The whole record at one moment; version −1 where there is no table yet."""
+
+    table: TableName
+    table_id: str
+    table_version: int
+    entries: Mapping[int, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the command: who writes the rows."""
+
+    run_id: str = field(default_factory=lambda: str(uuid4()))
+    holder: str = field(default_factory=this_process)
+    actor: str = field(default_factory=actor)
+    begun_at: datetime = field(default_factory=lambda: _now())
+
+    def begins(self, entry: Entry) -> Entry:
+        """The row as this run begins with it."""
+        return replace(
+            entry, run_id=self.run_id, holder=self.holder, actor=self.actor, begun_at=_now(), ended_at=None, error=None
+        )
+
+    def ends(self, entry: Entry, state: State, error: str | None = None) -> Entry:
+        """The row as it ends."""
+        now = _now()
+        took = round((now - entry.begun_at).total_seconds() * 1000)
+        return replace(entry, state=state, error=error, ended_at=now, duration_ms=took)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record in a store, beside the tables that it tells about."""
+
+    store: Store
+    spec: TableSpec
+
+    @classmethod
+    def of(cls, store: Store, catalog: str, schema: str) -> Record:
+        """The record of one schema."""
+        return cls(store, TableSpec.from_json(TableName(catalog, schema, TABLE), _schema()))
+
+    def read(self) -> Recorded:
+        """All rows; none where the table isn't there yet."""
+        try:
+            snapshot = self.store.read(self.spec.name)
+        except TableNotFound:
+            return Recorded(self.spec.name, "", -1, {})
+        entries = [Entry.from_row(row) for row in snapshot.rows]
+        return Recorded(self.spec.name, snapshot.table_id, snapshot.version, {each.version: each for each in entries})
+
+    def write(self, before: Entry | None, after: Entry) -> Entry:
+        """Write one row, if it still is what it was; makes the table with the first one.
+
+        Raises:
+            ConflictError: somebody else wrote the row since; nothing was written.
+        """
+        if before is None:
+            _ = self.store.create(self.spec)
+        others: list[Entry] = []
+
+        def decide(snapshot: Snapshot) -> Changes:
+            found = next((Entry.from_row(row) for row in snapshot.rows), None)
+            others[:] = [] if _same(found, before) else [found or after]
+            return Changes() if others else Changes(upserts=(after.to_row(),))
+
+        _ = self.store.transact(self.spec, decide, where={"version": [after.version]})
+        if others:
+            raise ConflictError(
+                f"{others[0].name} is {others[0].state} by {others[0].actor} ({others[0].holder}) meanwhile",
+                hint="let the other run end, then look at `ljm bootstrap migrate status`",
+            )
+        return after
+
+    def check(self, mine: Entry) -> None:
+        """Refuse to go on where another run took over.
+
+        Raises:
+            TakenOver: it did.
+        """
+        rows = self.store.read(self.spec.name, where={"version": [mine.version]}).rows
+        if not rows or rows[0]["run_id"] != mine.run_id:
+            raise TakenOver(f"{mine.name} was taken over by another run", hint="it goes on with the work")
+
+
+def _same(one: Entry | None, other: Entry | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (one.run_id, one.state) == (other.run_id, other.state)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _text(tables: Tables) -> str:
+    return json.dumps(
+        {
+            str(name): {"id": each.table_id, "before": each.before, "after": each.after, "dropped": each.dropped}
+            for name, each in tables.items()
+        }
+    )
+
+
+def _tables(text: str | None) -> dict[TableName, Touched] | None:
+    if text is None:
+        return None
+    return {
+        TableName.parse(name): Touched(each["id"], each["before"], each["after"], each["dropped"])
+        for name, each in json.loads(text).items()
+    }
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    folder = resources.files("lakeflow_job_meta.bootstrap.migrations") / "schemas"
+    return json.loads((folder / "migrations.json").read_text("utf-8"))
