@@ -175,12 +175,11 @@ def _yaml(text: str, shown: str, names: Mapping[str, str]) -> _Content:
 
 def _listed(document: Document, key: str, names: Mapping[str, str], found: list[Diagnostic]) -> list[Step]:
     """The statements below a key: one text, or a list of them."""
-    value: object = document.value[key]
-    if not isinstance(value, str | list) or not value:
-        what = "nothing" if not value else repr(value)
+    value: Any = document.value[key]
+    items = cast("list[object]", value) if isinstance(value, list) else [value] if isinstance(value, str) else []
+    if not items:
+        what = f"{value}"[:40] if value else "nothing"
         found.append(Diagnostic(f"{key}: expected statements, found {what}", document.position((key,)), EMPTY[key]))
-        return []
-    items = cast("list[object]", value if isinstance(value, list) else [value])
     steps: list[Step] = []
     for at, each in enumerate(items):
         where = document.position((key, at) if isinstance(value, list) else (key,))

@@ -44,6 +44,8 @@ def record_findings(folder: MigrationFolder, recorded: Recorded) -> list[Diagnos
     for version, entry in sorted(recorded.entries.items()):
         file = folder.by_version.get(version)
         at = f"{entry.state} at {entry.begun_at:%Y-%m-%d %H:%M} by {entry.actor}"
+        if file is None and not (entry.state.done or entry.state.under_way):
+            continue  # given up: it left no trace in the tables
         if file is None:
             where = RowLocation(str(recorded.table), str(version))
             hint = "bring the file back; is this the right folder, or an older checkout?"
