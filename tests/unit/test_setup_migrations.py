@@ -376,6 +376,11 @@ def test_of_two_plans_made_at_once_one_is_carried_out(ground: Ground) -> None:
     one.apply(plans[0])
     with pytest.raises(ConflictError, match="0001_region is applied by"):
         other.apply(plans[1])
+    plans = one.plan_down(), other.plan_down()
+    one.apply(plans[0])
+    with pytest.raises(ConflictError, match="0001_region is reverted by"):
+        other.apply(plans[1])
+    assert ground.rows() == BEFORE
 
 
 def test_a_table_made_anew_since_is_not_restored_to_anothers_version(ground: Ground) -> None:
