@@ -101,7 +101,9 @@ def plain(text: str) -> str:
 
 def _lines(plan: Plan, dim: Callable[[str], str]) -> Iterator[str]:
     looked = "" if plan.refreshed else ", without a look at the workspace"
-    yield f"{plan.basis.control_table} at version {plan.basis.control_version} → {plan.workspace}{looked}"
+    version = plan.basis.control_version
+    at = f"at version {version}" if version >= 0 else "(not there yet)"
+    yield f"{plan.basis.control_table} {at} → {plan.workspace}{looked}"
     for action in plan.actions:
         if action.effective or action.failed or action.reported:
             yield ""

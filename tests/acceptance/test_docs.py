@@ -3,7 +3,8 @@ page of commands names each command and option that there is, and no other.
 
 A page runs in a folder of its own. Blocks marked `console` are commands after `$` and what they print, where
 a line `...` stands for any lines, and ids, times and the width of tables don't matter; a command without output below
-it only has to succeed. Blocks marked `python` run too. Blocks marked `yaml` are modules, or `yaml setup`. `no-run` after the language means: needs something that a test
+it only has to succeed. Blocks marked `python` run too. Blocks marked `yaml` are
+modules, or `yaml setup`. `no-run` after the language means: needs something that a test
 has not (a real workspace, the databricks CLI, a process that doesn't end); commands must be known all the same.
 """
 
@@ -257,7 +258,7 @@ def test_the_table_of_types_names_each_type_and_what_becomes_of_it() -> None:
     rows = re.findall(r"^\| (`[A-Z][^|]*) \| ([^|]*) \|", text, re.MULTILINE)
     told = {name: becomes.split("`")[1] for names, becomes in rows for name in re.findall(r"`(\w+)`", names)}
     decimals = {name: f"DECIMAL({most},{scale})" for name, (most, scale) in DECIMALS.items() if most <= MOST_DIGITS}
-    big = {name: "DECIMAL(p,s)" for name in DECIMALS.keys() - decimals.keys()}
+    big = dict.fromkeys(DECIMALS.keys() - decimals.keys(), "DECIMAL(p,s)")
     assert told == {**TYPES, **decimals, **big, **dict.fromkeys(REFUSED, "refused")}
 
 

@@ -104,7 +104,7 @@ def test_planning_changes_nothing_and_shows_each_statement(ground: Ground) -> No
     assert ground.rows() == BEFORE
     assert not (ground.home / "tables/main/tenants/_ljm_migrations").exists()
     assert str(planned.plan).splitlines() == [
-        "main.tenants._ljm_migrations at version -1 → main.tenants",
+        "main.tenants._ljm_migrations (not there yet) → main.tenants",
         "",
         "  ~ 0001_add_region: update (up: 2 statements)",
         '      + up[0]: "ALTER TABLE `main`.`tenants`.tenants ADD COLUMN region STRING"',
@@ -184,6 +184,18 @@ def test_what_other_migrations_wrote_and_took_back_is_nobodys_loss(ground: Groun
     ground.write("0002_fill_region.sql", FILL_REGION)
     ground.up()
     ground.down()
+    ground.down()
+    assert ground.rows() == BEFORE
+
+
+def test_what_a_failed_migration_wrote_and_its_restore_are_nobodys_loss(ground: Ground) -> None:
+    ground.write("0001_add_region.sql", ADD_REGION)
+    path = ground.write("0002_bad.sql", FILL_REGION + BREAKS)
+    for _ in range(2):
+        with pytest.raises(ApplyError):
+            ground.up()
+    path.unlink()  # given up
+    assert ground.up() == []
     ground.down()
     assert ground.rows() == BEFORE
 
@@ -296,6 +308,19 @@ def test_a_run_killed_half_way_is_found_restored_and_done_again(ground: Ground) 
     assert ground.up() == ["0001_region"]
     assert ground.rows() == AFTER
     assert ground.states() == {"0001_region": "applied"}
+
+
+def test_a_run_killed_while_it_restores_what_another_left_is_no_worse(ground: Ground) -> None:
+    ground.write("0001_region.sql", ADD_REGION + FILL_REGION)
+    dying(ground, "up", "UPDATE")
+    dying(ground, "up", "RESTORE")
+    assert ground.states() == {"0001_region": "interrupted"}
+    dying(ground, "down", "RESTORE")
+    dying(ground, "up", "ALTER")
+    assert ground.up() == ["0001_region"]
+    assert ground.rows() == AFTER
+    ground.down()
+    assert ground.rows() == BEFORE
 
 
 def test_a_run_killed_half_way_can_be_taken_back_instead(ground: Ground) -> None:

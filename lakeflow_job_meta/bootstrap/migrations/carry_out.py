@@ -14,7 +14,7 @@ from functools import partial
 
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFile
 from lakeflow_job_meta.bootstrap.migrations.planner import Wish, Work
-from lakeflow_job_meta.bootstrap.migrations.record import Entry, Record, Run, State, Tables, TakenOver, Touched
+from lakeflow_job_meta.bootstrap.migrations.record import Entry, Ranges, Record, Run, State, Tables, TakenOver, Touched
 from lakeflow_job_meta.bootstrap.migrations.sections import Section, final_drop
 from lakeflow_job_meta.errors import LakeflowJobMetaError, SqlError, StoreError
 from lakeflow_job_meta.model.table import TableName
@@ -54,13 +54,14 @@ class CarryOut:
         if work.wish is Wish.DOWN and entry is not None and done:
             return self._down(work.file, entry)
         if work.wish is Wish.BASELINE and not done:
-            begun = self.run.begins(self._new(work.file))
+            begun = self.run.begins(replace(self._new(work.file), own=entry.own if entry else {}))
             return self.record.write(entry, self.run.ends(begun, State.BASELINE))
         return entry
 
     def _up(self, file: MigrationFile, before: Entry | None) -> Entry:
         tables = self._versions(file.up)
-        entry = self.record.write(before, self.run.begins(replace(self._new(file), tables=tables)))
+        own: Ranges = before.own if before else {}
+        entry = self.record.write(before, self.run.begins(replace(self._new(file), tables=tables, own=own)))
         self._attempt(entry, partial(self._run, file.up, entry), tables, State.FAILED)
         after = replace(entry, tables=self._after(tables))
         return self._ended(entry, after, State.APPLIED)
@@ -76,8 +77,7 @@ class CarryOut:
         """Finish what a dead run began, or take it back."""
         entry = self.record.write(found, self.run.begins(found))
         logger.info("%s: interrupted while %s, put right by run %s", entry.name, entry.state, self.run.run_id)
-        applying = entry.state is State.APPLYING
-        tables = entry.tables if applying else entry.undone or {}
+        applying, tables = entry.state is State.APPLYING, entry.touched
         if any(each.dropped and self.record.store.info(name) is None for name, each in tables.items()):
             # The drop comes last: all before it is done.
             if applying:
@@ -175,7 +175,12 @@ class CarryOut:
         return after
 
     def _ended(self, before: Entry, after: Entry, state: State, error: str | None = None) -> Entry:
-        return self.record.write(before, self.run.ends(after, state, error))
+        own = dict(before.own)
+        for name, each in before.touched.items():
+            info, first = self.record.store.info(name), 0 if each.before is None else each.before + 1
+            if info is not None and each.table_id in (None, info.table_id) and first <= info.version:
+                own[info.table_id] = (*own.get(info.table_id, ()), (first, info.version))
+        return self.record.write(before, self.run.ends(replace(after, own=own), state, error))
 
     def _new(self, file: MigrationFile) -> Entry:
         run = self.run

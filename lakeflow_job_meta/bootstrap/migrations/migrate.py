@@ -13,7 +13,7 @@ from lakeflow_job_meta.bootstrap.migrations import planner
 from lakeflow_job_meta.bootstrap.migrations.carry_out import CarryOut
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFolder, read_migrations
 from lakeflow_job_meta.bootstrap.migrations.planner import Work
-from lakeflow_job_meta.bootstrap.migrations.record import Entry, Record, Recorded, Run, Touched
+from lakeflow_job_meta.bootstrap.migrations.record import Entry, Record, Recorded, Run, Tables, Touched
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, counted, errors_in
 from lakeflow_job_meta.errors import ApplyError, ConflictError, InputError, LakeflowJobMetaError, UsageError
 from lakeflow_job_meta.model.plan import Action, Basis, Outcome, Plan
@@ -51,6 +51,7 @@ class Standing:
     def to_dict(self) -> dict[str, Any]:
         """The standing as JSON-ready values."""
         entry = self.entry
+        tables: Tables = entry.tables if entry else {}
         return {
             "version": self.version,
             "name": self.name,
@@ -60,7 +61,9 @@ class Standing:
             "actor": entry.actor if entry else None,
             "run_id": entry.run_id if entry else None,
             "error": entry.error if entry else None,
-            "tables": [str(name) for name in entry.tables] if entry else [],
+            "tables": [
+                {"table": str(name), "before": each.before, "after": each.after} for name, each in tables.items()
+            ],
         }
 
 

@@ -190,8 +190,7 @@ def own_versions(recorded: Recorded) -> Mapping[str, set[int]]:
     """The versions of each table, by id, that migrations made, be it up or down."""
     made: dict[str, set[int]] = {}
     for entry in recorded.entries.values():
-        for tables in (entry.tables, entry.undone or {}):
-            for touched in tables.values():
-                if touched.table_id and touched.before is not None and touched.after is not None:
-                    made.setdefault(touched.table_id, set()).update(range(touched.before + 1, touched.after + 1))
+        for table_id, ranges in entry.own.items():
+            for first, last in ranges:
+                made.setdefault(table_id, set()).update(range(first, last + 1))
     return made

@@ -58,11 +58,14 @@ class Touched:
 
 
 Tables = Mapping[TableName, Touched]
+Ranges = Mapping[str, tuple[tuple[int, int], ...]]
+"""Versions of tables by the table's id: first and last of each range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the record."""
+    """One row of the record. `own` are the versions that this migration made, however it ended, each time that it was
+    tried or taken back: to lose them is no loss."""
 
     version: int
     name: str
@@ -74,9 +77,15 @@ class Entry:
     begun_at: datetime
     tables: Tables = field(default_factory=dict[TableName, Touched])
     undone: Tables | None = None
+    own: Ranges = field(default_factory=dict[str, "tuple[tuple[int, int], ...]"])
     error: str | None = None
     ended_at: datetime | None = None
     duration_ms: int | None = None
+
+    @property
+    def touched(self) -> Tables:
+        """The tables of what is under way, as they were when it began."""
+        return self.tables if self.state is State.APPLYING else self.undone or {}
 
     @property
     def abandoned(self) -> bool:
@@ -97,6 +106,7 @@ class Entry:
             begun_at=row["begun_at"],
             tables=_tables(row["tables"]) or {},
             undone=_tables(row["undone"]),
+            own={table: tuple((each[0], each[1]) for each in made) for table, made in json.loads(row["own"]).items()},
             error=row["error"],
             ended_at=row["ended_at"],
             duration_ms=row["duration_ms"],
@@ -111,6 +121,7 @@ class Entry:
             "status": str(self.state),
             "tables": _text(self.tables),
             "undone": None if self.undone is None else _text(self.undone),
+            "own": json.dumps(self.own),
             "error": self.error,
             "run_id": self.run_id,
             "holder": self.holder,
