@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from lakeflow_job_meta.bootstrap.migrations.entry import State
 from lakeflow_job_meta.bootstrap.migrations.migrate import SetupMigrations
-from lakeflow_job_meta.bootstrap.migrations.record import Record, State
+from lakeflow_job_meta.bootstrap.migrations.record import Record
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.errors import ApplyError, ConflictError, InputError, UsageError
 from lakeflow_job_meta.model.table import TableName

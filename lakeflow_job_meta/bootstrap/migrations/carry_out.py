@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from lakeflow_job_meta.bootstrap.migrations.entry import Entry, Ranges, Run, State, Tables, Touched
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFile
 from lakeflow_job_meta.bootstrap.migrations.planner import Wish, Work
-from lakeflow_job_meta.bootstrap.migrations.record import Entry, Ranges, Record, Run, State, Tables, TakenOver, Touched
+from lakeflow_job_meta.bootstrap.migrations.record import Record, TakenOver
 from lakeflow_job_meta.bootstrap.migrations.sections import Section, final_drop
 from lakeflow_job_meta.errors import LakeflowJobMetaError, SqlError, StoreError
 from lakeflow_job_meta.model.table import TableName

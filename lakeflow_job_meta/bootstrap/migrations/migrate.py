@@ -11,9 +11,10 @@ from typing import Any
 
 from lakeflow_job_meta.bootstrap.migrations import planner
 from lakeflow_job_meta.bootstrap.migrations.carry_out import CarryOut
+from lakeflow_job_meta.bootstrap.migrations.entry import Entry, Run, Tables, Touched
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFolder, read_migrations
 from lakeflow_job_meta.bootstrap.migrations.planner import Work
-from lakeflow_job_meta.bootstrap.migrations.record import Entry, Record, Recorded, Run, Tables, Touched
+from lakeflow_job_meta.bootstrap.migrations.record import Record, Recorded
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, counted, errors_in
 from lakeflow_job_meta.errors import ApplyError, ConflictError, InputError, LakeflowJobMetaError, UsageError
 from lakeflow_job_meta.model.plan import Action, Basis, Outcome, Plan

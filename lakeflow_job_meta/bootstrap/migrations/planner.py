@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lakeflow_job_meta.bootstrap.migrations.entry import Entry, State
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFile, MigrationFolder
-from lakeflow_job_meta.bootstrap.migrations.record import Entry, Recorded, State
+from lakeflow_job_meta.bootstrap.migrations.record import Recorded
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, counted
 from lakeflow_job_meta.model.plan import Action, ActionKind, FieldChange
 
