@@ -4,8 +4,8 @@ page of commands names each command and option that there is, and no other.
 A page runs in a folder of its own. Blocks marked `console` are commands after `$` and what they print, where
 a line `...` stands for any lines, and ids, times and the width of tables don't matter; a command without output below
 it only has to succeed. Blocks marked `python` run too. Blocks marked `yaml` are modules, or `yaml setup`. `no-run`
-after the language means: needs something that a test has not (a real workspace, the databricks CLI, a process that doesn't
-end); commands must be known all the same.
+after the language means: needs something that a test has not (a real workspace, the databricks CLI, a process that
+doesn't end); commands must be known all the same.
 """
 
 from __future__ import annotations
