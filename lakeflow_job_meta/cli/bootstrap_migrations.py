@@ -10,7 +10,7 @@ import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.apply import require_terminal
-from lakeflow_job_meta.cli.render import print_data, print_json, print_plan, print_table, progress, say
+from lakeflow_job_meta.cli.render import print_data, print_json, print_plan, print_table, say
 from lakeflow_job_meta.diagnostics import counted, errors_in
 from lakeflow_job_meta.errors import ApplyError
 from lakeflow_job_meta.settings import load_settings
@@ -18,8 +18,8 @@ from lakeflow_job_meta.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lakeflow_job_meta.bootstrap.migrations.migrate import Planned, SetupMigrations, Standing
-    from lakeflow_job_meta.model.plan import Outcome
+    from lakeflow_job_meta.bootstrap.migrations.migrate import SetupMigrations, Standing
+    from lakeflow_job_meta.bootstrap.migrations.migration_plan import MigrationOutcome, MigrationPlan
 
 NAME = "migrate"
 PIPELINE = Path("metadata/setup/bootstrap_system.yml")
@@ -72,8 +72,8 @@ def down(
     output: options.OutputFormat = options.Output.TEXT,
 ) -> int:
     found = _open(pipeline, migrations, home)
-    planned = found.plan_down(to, take_over=take_over, discard=discard_later_writes)
-    return _carry_out(found, planned, output, dry_run=dry_run, yes=yes)
+    plan = found.plan_down(to, take_over=take_over, discard=discard_later_writes)
+    return _carry_out(found, plan, output, dry_run=dry_run, yes=yes)
 
 
 @app.command("baseline", help="Record migrations as applied without running them: the tables are as they make them.")
@@ -138,31 +138,37 @@ def _open(pipeline: Path, folder: Path | None, home: str | None) -> SetupMigrati
 
 
 def _carry_out(
-    migrations: SetupMigrations, planned: Planned, output: options.Output, *, dry_run: bool, yes: bool
+    migrations: SetupMigrations, plan: MigrationPlan, output: options.Output, *, dry_run: bool, yes: bool
 ) -> int:
-    to_do = len(planned.effective)
+    to_do = len(plan.effective)
     if output is options.Output.TEXT:
-        print_plan(planned.plan)
+        print_plan(plan)
     if to_do and not dry_run and not yes:
         require_terminal(counted(to_do, "migration"))
         if output is options.Output.JSON:
-            say(str(planned.plan))
+            say(str(plan))
         typer.confirm(f"Do {'this' if to_do == 1 else f'these {to_do}'}?", abort=True, err=True)
-    outcomes: list[Outcome] = []
+    outcomes: list[MigrationOutcome] = []
     try:
         if to_do and not dry_run:
-            with progress("migrating", to_do) as advance:
-                outcomes = migrations.apply(planned, advance)
+            outcomes = migrations.apply(plan, _tell)
     except ApplyError as error:
-        _report(planned, error.outcomes, output, dry_run=False)
+        _report(plan, error.outcomes, output, dry_run=False)
         raise
-    _report(planned, outcomes, output, dry_run=dry_run)
+    _report(plan, outcomes, output, dry_run=dry_run)
     return 0
 
 
-def _report(planned: Planned, outcomes: Sequence[Outcome], output: options.Output, *, dry_run: bool) -> None:
+def _tell(outcome: MigrationOutcome) -> None:
+    what = "done" if outcome.done else f"FAILED: {outcome.error}"
+    say(f"{outcome.action.subject}: {outcome.action.doing} {what}")
+
+
+def _report(
+    plan: MigrationPlan, outcomes: Sequence[MigrationOutcome], output: options.Output, *, dry_run: bool
+) -> None:
     if output is options.Output.JSON:
-        print_json({"plan": planned.plan.to_dict(), "outcomes": [each.to_dict() for each in outcomes]})
-    elif planned.effective and not dry_run:
+        print_json({"plan": plan.to_dict(), "outcomes": [each.to_dict() for each in outcomes]})
+    elif plan.effective and not dry_run:
         done = sum(each.done for each in outcomes)
-        print_data(f"{done} of {counted(len(planned.effective), 'migration')} done.")
+        print_data(f"{done} of {counted(len(plan.effective), 'migration')} done.")

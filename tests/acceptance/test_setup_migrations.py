@@ -40,7 +40,7 @@ def write(shell: Shell, name: str, text: str) -> None:
 def test_nothing_is_done_without_a_yes(site: Shell) -> None:
     refused = site(*MIGRATE, "up", code=2)
     assert "1 migration want a yes, and nobody can be asked" in refused.stderr
-    assert "~ 0001_good: update (up: 1 statement)" in refused.stdout
+    assert "+ 0001_good: apply (1 statement)" in refused.stdout
     assert "aborted, nothing was done" in in_a_terminal(site, "n\n", *MIGRATE, "up", code=1)
     assert site(*MIGRATE, "up", "--dry-run").stdout == refused.stdout
     assert rows(site) == [{"name": "acme"}]
@@ -57,8 +57,11 @@ def test_a_yes_does_it_and_a_second_time_there_is_nothing_to_do(site: Shell) -> 
 def test_plan_and_outcomes_are_one_json_also_when_a_migration_fails(site: Shell) -> None:
     write(site, "0002_bad.sql", BAD)
     told = site.json(*MIGRATE, "up", "--yes", code=4)
-    assert [each["action"] for each in told["plan"]["actions"]] == ["update", "update"]
-    assert [(each["module"], each["done"]) for each in told["outcomes"]] == [("0001_good", True), ("0002_bad", False)]
+    assert [each["action"] for each in told["plan"]["actions"]] == ["apply", "apply"]
+    assert [(each["migration"], each["done"]) for each in told["outcomes"]] == [
+        ("0001_good", True),
+        ("0002_bad", False),
+    ]
     assert told["outcomes"][1]["error"].startswith("metadata/setup/migrations/0002_bad.sql:2:1: [UNRESOLVED_COLUMN]")
     standings = site.json(*MIGRATE, "status")["migrations"]
     assert [(each["version"], each["state"]) for each in standings] == [(1, "applied"), (2, "failed")]

@@ -39,7 +39,7 @@ def test_migrations_are_applied_restored_after_a_failure_and_taken_back(engine: 
     migrations.apply(migrations.plan_up())
     assert rows("name, region") == after
     assert engine.store.sql(f"SELECT count(*) AS n FROM {engine.schema}.plans") == [{"n": 2}]
-    assert migrations.plan_up().plan.empty
+    assert migrations.plan_up().empty
 
     (folder / "0004_bad.sql").write_text(BREAKS, "utf-8")
     with pytest.raises(ApplyError, match=r"0004_bad\.sql:2:1: "):

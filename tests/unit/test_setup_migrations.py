@@ -50,11 +50,11 @@ class Ground:
 
     def up(self, **given: Any) -> list[str]:
         migrations = self.migrations
-        return [each.action.module for each in migrations.apply(migrations.plan_up(**given))]
+        return [each.action.subject for each in migrations.apply(migrations.plan_up(**given))]
 
     def down(self, **given: Any) -> list[str]:
         migrations = self.migrations
-        return [each.action.module for each in migrations.apply(migrations.plan_down(**given))]
+        return [each.action.subject for each in migrations.apply(migrations.plan_down(**given))]
 
     def rows(self, table: str = TENANTS) -> list[dict[str, Any]]:
         return self.store.sql(f"SELECT * FROM {table} ORDER BY id")
@@ -101,17 +101,17 @@ def test_each_file_is_applied_once_and_in_order(ground: Ground) -> None:
 
 def test_planning_changes_nothing_and_shows_each_statement(ground: Ground) -> None:
     ground.write("0001_add_region.sql", ADD_REGION + FILL_REGION)
-    planned = ground.migrations.plan_up()
+    plan = ground.migrations.plan_up()
     assert ground.rows() == BEFORE
     assert not (ground.home / "tables/main/tenants/_ljm_migrations").exists()
-    assert str(planned.plan).splitlines() == [
-        "main.tenants._ljm_migrations (not there yet) → main.tenants",
+    assert str(plan).splitlines() == [
+        f"migrations of main.tenants in {ground.store.label}, record main.tenants._ljm_migrations not there yet",
         "",
-        "  ~ 0001_add_region: update (up: 2 statements)",
+        "  + 0001_add_region: apply (2 statements)",
         '      + up[0]: "ALTER TABLE `main`.`tenants`.tenants ADD COLUMN region STRING"',
         "      + up[1]: \"UPDATE `main`.`tenants`.tenants SET region = 'eu' WHERE region IS NULL\"",
         "",
-        "Plan: 1 to update.",
+        "Plan: 1 to apply.",
     ]
 
 
@@ -206,7 +206,7 @@ def test_a_table_that_a_migration_made_goes_when_it_is_taken_back(ground: Ground
         "0001_plans.sql", "CREATE TABLE ${dataset}.plans (id STRING); INSERT INTO ${dataset}.plans VALUES ('x')"
     )
     ground.up()
-    plan = ground.migrations.plan_down().plan
+    plan = ground.migrations.plan_down()
     assert [str(each.path) for each in plan.effective[0].changes] == ["main.tenants.plans"]
     ground.down()
     assert ground.store.info(TableName.parse("main.tenants.plans")) is None
@@ -216,13 +216,13 @@ def test_a_migration_that_fails_half_way_leaves_the_tables_as_they_were_and_says
     ground.write("0001_ok.sql", "UPDATE ${dataset}.tenants SET name = upper(name)")
     path = ground.write("0002_bad.sql", f"{ADD_REGION}{FILL_REGION}CREATE TABLE ${{dataset}}.new (id INT);\n{BREAKS}")
     ground.write("0003_never.sql", FILL_REGION)
-    planned = ground.migrations.plan_up()
+    plan = ground.migrations.plan_up()
     with pytest.raises(ApplyError, match="1 of 3 migrations done, then one failed") as failed:
-        ground.migrations.apply(planned)
+        ground.migrations.apply(plan)
     error = failed.value.failures["0002_bad"]
     assert error.startswith(f"{path}:4:1: [UNRESOLVED_COLUMN]")
     assert "its tables are as they were before" in error
-    assert [(each.action.module, each.done) for each in failed.value.outcomes] == [
+    assert [(each.action.subject, each.done) for each in failed.value.outcomes] == [
         ("0001_ok", True),
         ("0002_bad", False),
     ]
@@ -304,8 +304,8 @@ def test_a_run_killed_half_way_is_found_restored_and_done_again(ground: Ground) 
     dying(ground, "up", "ALTER")
     assert list(ground.rows()[0]) == ["id", "name", "region"]
     assert ground.states() == {"0001_region": "interrupted"}
-    (action,) = ground.migrations.plan_up().plan.effective
-    assert re.match(r"interrupted while being applied since .*: its tables are restored first; up: 2", action.reason)
+    (action,) = ground.migrations.plan_up().effective
+    assert re.match(r"interrupted while being applied since .*: its tables are restored first; 2", action.reason)
     assert ground.up() == ["0001_region"]
     assert ground.rows() == AFTER
     assert ground.states() == {"0001_region": "applied"}
@@ -379,7 +379,7 @@ def test_a_run_that_may_still_live_is_left_alone_unless_it_is_said_to_be_dead(gr
 def test_who_was_taken_over_stops_and_touches_nothing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.write("0001_region.sql", ADD_REGION + FILL_REGION)
     slow = ground.migrations
-    planned = slow.plan_up()
+    plan = slow.plan_up()
     sql = slow.store.sql
 
     def meanwhile(text: str, parameters: Any = None) -> list[dict[str, Any]]:
@@ -390,7 +390,7 @@ def test_who_was_taken_over_stops_and_touches_nothing(ground: Ground, monkeypatc
 
     monkeypatch.setattr(slow.store, "sql", meanwhile)
     with pytest.raises(ConflictError, match="taken over"):
-        slow.apply(planned)
+        slow.apply(plan)
     assert ground.rows() == AFTER
     assert ground.states() == {"0001_region": "applied"}
 

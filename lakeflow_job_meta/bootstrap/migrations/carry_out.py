@@ -14,7 +14,7 @@ from functools import partial
 
 from lakeflow_job_meta.bootstrap.migrations.entry import Entry, Ranges, Run, State, Tables, Touched
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFile
-from lakeflow_job_meta.bootstrap.migrations.planner import Wish, Work
+from lakeflow_job_meta.bootstrap.migrations.migration_plan import MigrationAction, Wish
 from lakeflow_job_meta.bootstrap.migrations.record import Record, TakenOver
 from lakeflow_job_meta.bootstrap.migrations.sections import Section, final_drop
 from lakeflow_job_meta.errors import LakeflowJobMetaError, SqlError, StoreError
@@ -32,30 +32,30 @@ class MigrationFailed(StoreError):
 
 @dataclass(slots=True)
 class CarryOut:
-    """Does works one by one; `seen` is the version of each table after our last statement on it."""
+    """Does one migration after the other; `seen` is the version of each table after our last statement on it."""
 
     record: Record
     run: Run
     seen: dict[TableName, int] = field(default_factory=dict[TableName, int])
 
-    def do(self, work: Work) -> Entry | None:
-        """Do one work; returns its row as it is then.
+    def do(self, action: MigrationAction) -> Entry | None:
+        """Do one of a plan; returns its row as it is then.
 
         Raises:
             MigrationFailed: a statement failed; the tables are restored, and the row says so.
             ConflictError: another run does it.
             StoreError: the tables couldn't be restored; the next run tries again.
         """
-        entry = work.entry
-        if entry is not None and work.interrupted:
-            entry = self._put_right(work.file, entry)
+        entry = action.entry
+        if entry is not None and action.interrupted:
+            entry = self._put_right(action.file, entry)
         done = entry is not None and entry.state.done
-        if work.wish is Wish.UP and not done:
-            return self._up(work.file, entry)
-        if work.wish is Wish.DOWN and entry is not None and done:
-            return self._down(work.file, entry)
-        if work.wish is Wish.BASELINE and not done:
-            begun = self.run.begins(replace(self._new(work.file), own=entry.own if entry else {}))
+        if action.wish is Wish.UP and not done:
+            return self._up(action.file, entry)
+        if action.wish is Wish.DOWN and entry is not None and done:
+            return self._down(action.file, entry)
+        if action.wish is Wish.BASELINE and not done:
+            begun = self.run.begins(replace(self._new(action.file), own=entry.own if entry else {}))
             return self.record.write(entry, self.run.ends(begun, State.BASELINE))
         return entry
 

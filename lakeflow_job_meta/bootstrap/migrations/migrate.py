@@ -13,11 +13,10 @@ from lakeflow_job_meta.bootstrap.migrations import planner
 from lakeflow_job_meta.bootstrap.migrations.carry_out import CarryOut
 from lakeflow_job_meta.bootstrap.migrations.entry import Entry, Run, Tables, Touched
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFolder, read_migrations
-from lakeflow_job_meta.bootstrap.migrations.planner import Work
+from lakeflow_job_meta.bootstrap.migrations.migration_plan import MigrationAction, MigrationOutcome, MigrationPlan
 from lakeflow_job_meta.bootstrap.migrations.record import Record, Recorded
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, counted, errors_in
 from lakeflow_job_meta.errors import ApplyError, ConflictError, InputError, LakeflowJobMetaError, UsageError
-from lakeflow_job_meta.model.plan import Action, Basis, Outcome, Plan
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.store.base import Store
 from lakeflow_job_meta.store.statements import quoted
@@ -26,18 +25,6 @@ logger = logging.getLogger(__name__)
 
 UPKEEP = ("OPTIMIZE", "VACUUM", "FSCK", "REORG")
 """Words that the operations begin with which change no row: to take back what came before them loses nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan as people read it, and the work behind each of its actions."""
-
-    plan: Plan
-    works: tuple[Work, ...]
-
-    @property
-    def effective(self) -> tuple[Work, ...]:
-        return tuple(work for work in self.works if work.action.effective)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +66,9 @@ class SetupMigrations:
 
     Example:
         migrations = SetupMigrations(store, "main", "tenants", Path("metadata/setup/migrations"))
-        planned = migrations.plan_up()
-        print(planned.plan)
-        migrations.apply(planned)
+        plan = migrations.plan_up()
+        print(plan)
+        migrations.apply(plan)
     """
 
     def __init__(self, store: Store, catalog: str, dataset: str, folder: Path) -> None:
@@ -91,7 +78,7 @@ class SetupMigrations:
         self.record = Record.of(store, catalog, dataset)
         self._names = {"dataset": f"{quoted(catalog)}.{quoted(dataset)}", "catalog": quoted(catalog)}
 
-    def plan_up(self, to: int | None = None, *, take_over: bool = False) -> Planned:
+    def plan_up(self, to: int | None = None, *, take_over: bool = False) -> MigrationPlan:
         """What there is to apply, up to a version; by default all.
 
         Args:
@@ -106,7 +93,7 @@ class SetupMigrations:
         folder, recorded = self._look(take_over)
         return self._planned(recorded, planner.plan_up(folder, recorded, _version(folder, to)), folder)
 
-    def plan_down(self, to: int | None = None, *, take_over: bool = False, discard: bool = False) -> Planned:
+    def plan_down(self, to: int | None = None, *, take_over: bool = False, discard: bool = False) -> MigrationPlan:
         """What there is to take back, down to a version that stays; by default the newest only.
 
         Args:
@@ -122,14 +109,14 @@ class SetupMigrations:
         folder, recorded = self._look(take_over)
         if to is None:
             to = max(planner.newest(recorded) - 1, 0)
-        works = planner.plan_down(folder, recorded, _version(folder, to) if to else 0)
-        found = planner.baseline_findings(works)
-        found += [] if discard else [each for work in works for each in self._lost(work, recorded)]
+        actions = planner.plan_down(folder, recorded, _version(folder, to) if to else 0)
+        found = planner.baseline_findings(actions)
+        found += [] if discard else [each for action in actions for each in self._lost(action, recorded)]
         if found:
             raise InputError("these migrations can't be taken back", diagnostics=found)
-        return self._planned(recorded, works, folder)
+        return self._planned(recorded, actions, folder)
 
-    def plan_baseline(self, to: int | None = None, *, take_over: bool = False) -> Planned:
+    def plan_baseline(self, to: int | None = None, *, take_over: bool = False) -> MigrationPlan:
         """What there is to record as applied without running it: for tables that are made as newest already.
 
         Raises:
@@ -138,11 +125,13 @@ class SetupMigrations:
         folder, recorded = self._look(take_over)
         return self._planned(recorded, planner.plan_baseline(folder, recorded, _version(folder, to)), folder)
 
-    def apply(self, planned: Planned, on_outcome: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
+    def apply(
+        self, plan: MigrationPlan, on_outcome: Callable[[MigrationOutcome], None] = lambda outcome: None
+    ) -> list[MigrationOutcome]:
         """Carry out a plan, one migration after the other; the first that fails is the last.
 
         Args:
-            planned: what plan_up, plan_down or plan_baseline gave.
+            plan: what plan_up, plan_down or plan_baseline gave.
             on_outcome: called as each is done or has failed.
 
         Raises:
@@ -150,26 +139,26 @@ class SetupMigrations:
             ConflictError: another run began one of them since.
         """
         carry_out = CarryOut(self.record, Run())
-        outcomes: list[Outcome] = []
-        for work in planned.effective:
+        outcomes: list[MigrationOutcome] = []
+        for action in plan.effective:
             began = time.monotonic()
             error = ""
             try:
-                _ = carry_out.do(work)
+                _ = carry_out.do(action)
             except ConflictError:
                 raise
             except LakeflowJobMetaError as problem:
                 error = str(problem)
             took = round((time.monotonic() - began) * 1000)
-            outcomes.append(Outcome(work.action, not error, error=error, duration_ms=took))
+            outcomes.append(MigrationOutcome(action, not error, error=error, duration_ms=took))
             on_outcome(outcomes[-1])
             what = error or "done"
-            logger.debug("%s: %s in %d ms, run %s", work.file.name, what, took, carry_out.run.run_id)
+            logger.debug("%s: %s in %d ms, run %s", action.subject, what, took, carry_out.run.run_id)
             if error:
                 done = len(outcomes) - 1
                 raise ApplyError(
-                    f"{done} of {counted(len(planned.effective), 'migration')} done, then one failed",
-                    failures={work.file.name: error},
+                    f"{done} of {counted(len(plan.effective), 'migration')} done, then one failed",
+                    failures={action.subject: error},
                     outcomes=outcomes,
                 )
         return outcomes
@@ -201,20 +190,21 @@ class SetupMigrations:
                 )
         return folder, recorded
 
-    def _planned(self, recorded: Recorded, works: Sequence[Work], folder: MigrationFolder) -> Planned:
-        basis = Basis(str(recorded.table), recorded.table_id, recorded.table_version, "", -1, "", "")
+    def _planned(
+        self, recorded: Recorded, actions: Sequence[MigrationAction], folder: MigrationFolder
+    ) -> MigrationPlan:
         warnings = (*folder.findings, *planner.record_findings(folder, recorded))
-        actions: tuple[Action, ...] = tuple(work.action for work in works)
-        return Planned(Plan(actions, basis, self.dataset, self.store.label, warnings), tuple(works))
+        record, version = str(recorded.table), recorded.table_version
+        return MigrationPlan(tuple(actions), self.dataset, self.store.label, record, version, warnings)
 
-    def _lost(self, work: Work, recorded: Recorded) -> list[Diagnostic]:
+    def _lost(self, action: MigrationAction, recorded: Recorded) -> list[Diagnostic]:
         """What others wrote into the tables since, and taking the migration back by RESTORE would lose."""
-        if work.entry is None or not planner.is_restored(work):
+        if action.entry is None or not action.restores:
             return []
         found: list[Diagnostic] = []
-        for name, touched in work.entry.tables.items():
+        for name, touched in action.entry.tables.items():
             if versions := self._written_since(name, touched, recorded):
-                message = f"{work.file.name} has no down section, and {name} was written since: {', '.join(versions)}"
+                message = f"{action.subject} has no down section, and {name} was written since: {', '.join(versions)}"
                 hint = "--discard-later-writes takes that back too; or a new migration changes what you want changed"
                 found.append(Diagnostic(message, RowLocation(str(name)), hint))
         return found

@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from lakeflow_job_meta.bootstrap.migrations.entry import Entry, State
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFile, MigrationFolder
+from lakeflow_job_meta.bootstrap.migrations.migration_plan import MigrationAction, Wish
 from lakeflow_job_meta.bootstrap.migrations.record import Recorded
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, counted
-from lakeflow_job_meta.model.plan import Action, ActionKind, FieldChange
-
-
-class Wish(StrEnum):
-    """What is asked for."""
-
-    UP = "up"
-    DOWN = "down"
-    BASELINE = "baseline"
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One migration's part of a plan: its action as people read it, its row as it was read, None where it has none.
-
-    `wish` is None where it is only to be put right after an interruption, or where nothing is to be done.
-    """
-
-    action: Action
-    file: MigrationFile
-    entry: Entry | None = None
-    wish: Wish | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        return self.entry is not None and self.entry.state.under_way
+from lakeflow_job_meta.model.plan import FieldChange
 
 
 def record_findings(folder: MigrationFolder, recorded: Recorded) -> list[Diagnostic]:
@@ -68,17 +42,17 @@ def record_findings(folder: MigrationFolder, recorded: Recorded) -> list[Diagnos
     return found
 
 
-def plan_up(folder: MigrationFolder, recorded: Recorded, to: int) -> list[Work]:
+def plan_up(folder: MigrationFolder, recorded: Recorded, to: int) -> list[MigrationAction]:
     """Apply what isn't applied, up to a version, the oldest first."""
     return [_up(file, recorded.entries.get(file.version), to) for file in folder.files]
 
 
-def plan_down(folder: MigrationFolder, recorded: Recorded, to: int) -> list[Work]:
+def plan_down(folder: MigrationFolder, recorded: Recorded, to: int) -> list[MigrationAction]:
     """Take back what is applied, down to a version that stays, the newest first."""
     return [_down(file, recorded.entries.get(file.version), to) for file in reversed(folder.files)]
 
 
-def plan_baseline(folder: MigrationFolder, recorded: Recorded, to: int) -> list[Work]:
+def plan_baseline(folder: MigrationFolder, recorded: Recorded, to: int) -> list[MigrationAction]:
     """Record as applied what isn't, up to a version."""
     return [_baseline(file, recorded.entries.get(file.version), to) for file in folder.files]
 
@@ -88,52 +62,39 @@ def newest(recorded: Recorded) -> int:
     return max((at for at, entry in recorded.entries.items() if entry.state.done or entry.state.under_way), default=0)
 
 
-def is_restored(work: Work) -> bool:
-    """Whether it is taken back by RESTORE."""
-    return work.wish is Wish.DOWN and work.file.down is None
-
-
-def _up(file: MigrationFile, entry: Entry | None, to: int) -> Work:
+def _up(file: MigrationFile, entry: Entry | None, to: int) -> MigrationAction:
     beyond = file.version > to
     if entry is not None and entry.state.under_way:
         stays = beyond or (entry.state is State.REVERTING and file.down is not None)
         return _work(file, entry, None if stays else Wish.UP)
     if entry is not None and entry.state.done:
-        return _skip(file, entry, _since(entry))
+        return MigrationAction.to_skip(file, entry, _since(entry))
     if beyond:
-        return _skip(file, entry, f"later than version {to}")
+        return MigrationAction.to_skip(file, entry, f"later than version {to}")
     return _work(file, entry, Wish.UP)
 
 
-def _down(file: MigrationFile, entry: Entry | None, to: int) -> Work:
+def _down(file: MigrationFile, entry: Entry | None, to: int) -> MigrationAction:
     if entry is None or not (entry.state.done or entry.state.under_way):
-        return _skip(file, entry, "not applied")
-    if file.version <= to:
-        return _work(file, entry, None) if entry.state.under_way else _skip(file, entry, _since(entry))
-    finished = entry.state is State.APPLYING or (entry.state is State.REVERTING and file.down is None)
-    return _work(file, entry, None if finished else Wish.DOWN)
+        return MigrationAction.to_skip(file, entry, "not applied")
+    stays = file.version <= to
+    if stays and not entry.state.under_way:
+        return MigrationAction.to_skip(file, entry, _since(entry))
+    gone = entry.state is State.APPLYING or (entry.state is State.REVERTING and file.down is None)
+    return _work(file, entry, None if stays or gone else Wish.DOWN)
 
 
-def _baseline(file: MigrationFile, entry: Entry | None, to: int) -> Work:
+def _baseline(file: MigrationFile, entry: Entry | None, to: int) -> MigrationAction:
     if entry is not None and entry.state.done:
-        return _skip(file, entry, _since(entry))
+        return MigrationAction.to_skip(file, entry, _since(entry))
     if file.version > to:
-        return _skip(file, entry, f"later than version {to}")
+        return MigrationAction.to_skip(file, entry, f"later than version {to}")
     return _work(file, entry, Wish.BASELINE)
 
 
-def _skip(file: MigrationFile, entry: Entry | None, reason: str) -> Work:
-    return Work(Action(ActionKind.SKIP, file.name, reason), file, entry)
-
-
-def _work(file: MigrationFile, entry: Entry | None, wish: Wish | None) -> Work:
-    reasons = list(_reasons(file, entry, wish))
-    return Work(
-        Action(ActionKind.UPDATE, file.name, "; ".join(reasons), changes=tuple(_changes(file, entry, wish))),
-        file,
-        entry,
-        wish,
-    )
+def _work(file: MigrationFile, entry: Entry | None, wish: Wish | None) -> MigrationAction:
+    reason = "; ".join(_reasons(file, entry, wish))
+    return MigrationAction.to_do(file, entry, wish, reason, list(_changes(file, entry, wish)))
 
 
 def _reasons(file: MigrationFile, entry: Entry | None, wish: Wish | None) -> Iterator[str]:
@@ -144,13 +105,13 @@ def _reasons(file: MigrationFile, entry: Entry | None, wish: Wish | None) -> Ite
         yield f"interrupted while {what} since {entry.begun_at:%Y-%m-%d %H:%M} by {entry.actor}: {then}"
     if wish is Wish.UP:
         again = entry is not None and entry.state is State.FAILED
-        yield f"{'up again, it failed before' if again else 'up'}: {counted(len(file.up), 'statement')}"
+        yield counted(len(file.up), "statement") + (", again: it failed before" if again else "")
     elif wish is Wish.DOWN and file.down is not None:
-        yield f"down: {counted(len(file.down), 'statement')}"
+        yield counted(len(file.down), "statement")
     elif wish is Wish.DOWN:
-        yield "down by RESTORE: it has no down section"
+        yield "by RESTORE: it has no down section"
     elif wish is Wish.BASELINE:
-        yield "baseline: only recorded as applied"
+        yield "as applied, without running it"
 
 
 def _changes(file: MigrationFile, entry: Entry | None, wish: Wish | None) -> Iterator[FieldChange]:
@@ -174,16 +135,16 @@ def _since(entry: Entry) -> str:
     return f"{what} at {entry.begun_at:%Y-%m-%d %H:%M} by {entry.actor}"
 
 
-def baseline_findings(works: Sequence[Work]) -> list[Diagnostic]:
+def baseline_findings(actions: Sequence[MigrationAction]) -> list[Diagnostic]:
     """Migrations that were only recorded as applied have no version to go back to."""
     return [
         Diagnostic(
             "was only recorded as applied, and has no down section: there is no version to restore",
-            work.file.where,
+            each.file.where,
             "a later migration can change the tables as you want them",
         )
-        for work in works
-        if is_restored(work) and work.entry is not None and work.entry.state is State.BASELINE
+        for each in actions
+        if each.restores and each.entry is not None and each.entry.state is State.BASELINE
     ]
 
 
