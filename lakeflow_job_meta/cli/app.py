@@ -12,6 +12,7 @@ import typer.exceptions
 from lakeflow_job_meta.cli import (
     adopt,
     apply,
+    bootstrap,
     bootstrap_migrations,
     changes,
     deploy,
@@ -52,11 +53,14 @@ for module in (
     app.command(module.NAME, help=module.HELP)(module.command)
 # A statement may begin with a comment: `-- …` is no option.
 app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
-for name, group in (("lease", lease.app), ("identity", identity.app), ("local", local.app)):
+bootstrap.app.add_typer(bootstrap_migrations.app, name=bootstrap_migrations.NAME)
+for name, group in (
+    ("bootstrap", bootstrap.app),
+    ("lease", lease.app),
+    ("identity", identity.app),
+    ("local", local.app),
+):
     app.add_typer(group, name=name)
-bootstrap = typer.Typer(help="Set up datasets and their tables.", no_args_is_help=True, rich_markup_mode=None)
-bootstrap.add_typer(bootstrap_migrations.app, name=bootstrap_migrations.NAME)
-app.add_typer(bootstrap, name="bootstrap")
 
 
 @app.callback()

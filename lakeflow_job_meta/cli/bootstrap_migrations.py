@@ -10,9 +10,10 @@ import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.apply import require_terminal
+from lakeflow_job_meta.cli.bootstrap import PIPELINE
 from lakeflow_job_meta.cli.render import print_data, print_json, print_plan, print_table, say
 from lakeflow_job_meta.diagnostics import counted, errors_in
-from lakeflow_job_meta.errors import ApplyError
+from lakeflow_job_meta.errors import ApplyError, UsageError
 from lakeflow_job_meta.settings import load_settings
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from lakeflow_job_meta.bootstrap.migrations.migration_plan import MigrationOutcome, MigrationPlan
 
 NAME = "migrate"
-PIPELINE = Path("metadata/setup/bootstrap_system.yml")
 
 Pipeline = Annotated[Path, typer.Option("--pipeline", metavar="FILE", help="The pipeline that sets up the dataset.")]
 Folder = Annotated[
@@ -127,14 +127,19 @@ def _row(standing: Standing) -> Sequence[str]:
 
 def _open(pipeline: Path, folder: Path | None, home: str | None) -> SetupMigrations:
     settings = load_settings({"home": home}, os.environ)
+    from lakeflow_job_meta.bootstrap import Bootstrap
     from lakeflow_job_meta.bootstrap.migrations.migrate import SetupMigrations
-    from lakeflow_job_meta.bootstrap.migrations.place import find_place
-    from lakeflow_job_meta.store.open import open_store
 
-    place = find_place(pipeline)
-    store = open_store(settings)
-    say(f"store: {store.label}")
-    return SetupMigrations(store, place.catalog, place.dataset, folder or place.folder)
+    bootstrap = Bootstrap(pipeline, settings=settings)
+    datasets = {each.full_name: each for _, each in bootstrap.datasets()}
+    if len(datasets) > 1:
+        raise UsageError(
+            f"{pipeline} sets up several datasets: {', '.join(datasets)}",
+            hint="give each a pipeline file and a folder of migrations of its own: --pipeline, --migrations",
+        )
+    (dataset,) = datasets.values()
+    say(f"store: {bootstrap.store.label}")
+    return SetupMigrations(bootstrap.store, dataset.catalog, dataset.name, folder or pipeline.parent / "migrations")
 
 
 def _carry_out(

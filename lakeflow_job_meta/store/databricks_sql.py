@@ -18,7 +18,7 @@ from lakeflow_job_meta.errors import ConflictError, SqlError, StoreError, TableN
 from lakeflow_job_meta.model.table import Changes, Commit, Row, RowChange, Snapshot, TableInfo, TableName, TableSpec
 from lakeflow_job_meta.settings import PRODUCT
 from lakeflow_job_meta.store import edits, statements, table_statements
-from lakeflow_job_meta.store.base import SCHEMA_VERSION
+from lakeflow_job_meta.store.base import SCHEMA_VERSION, Abilities
 from lakeflow_job_meta.store.clustering import clustering
 from lakeflow_job_meta.store.connection import Connection, LostRace, Typed
 from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY
@@ -176,6 +176,30 @@ class SqlStore:
 
     def history(self, table: TableName, limit: int = 100) -> list[Commit]:
         return self._facts.commits(table, limit)
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(clusters=True, changes_types=False)
+
+    def listed(self, catalog: str, schema: str) -> list[TableName] | None:
+        place = f"{table_statements.quoted(catalog)}.{table_statements.quoted(schema)}"
+        try:
+            rows = self._run(f"SHOW TABLES IN {place}")
+        except TableNotFound:
+            return None
+        return sorted(TableName(catalog, schema, str(row["tableName"])) for row in rows if not row["isTemporary"])
+
+    def ensure_schema(self, catalog: str, schema: str, description: str = "") -> None:
+        _ = self._run(table_statements.create_schema(catalog, schema, description))
+
+    def rename(self, table: TableName, to: TableName) -> None:
+        try:
+            _ = self._run(table_statements.rename(table, to))
+        except SqlError as problem:
+            if "REQUIRES_SINGLE_PART_NAMESPACE" not in problem.message:
+                raise
+            _ = self._run(table_statements.rename(table, to, two_parts=True))
+        self._facts.happened(table, to)
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         from lakeflow_job_meta.store.sql.as_written import statements_of

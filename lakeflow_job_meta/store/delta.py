@@ -30,7 +30,7 @@ from lakeflow_job_meta.model.table import (
 from lakeflow_job_meta.store import delta_tables as delta
 from lakeflow_job_meta.store import edits, feed
 from lakeflow_job_meta.store.arrow import EPOCH, to_rows, to_table, with_texts
-from lakeflow_job_meta.store.base import SCHEMA_VERSION
+from lakeflow_job_meta.store.base import SCHEMA_VERSION, Abilities
 from lakeflow_job_meta.store.clustering import clustering, clustering_of
 from lakeflow_job_meta.store.delta_schema import columns_of
 from lakeflow_job_meta.store.delta_tables import Declaration, DeltaTables, Edit
@@ -166,6 +166,23 @@ class DeltaStore:
     def history(self, table: TableName, limit: int = 100) -> list[Commit]:
         with self._tables.latest(table) as opened:
             return [_commit(each) for each in opened.history(limit)]
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(clusters=False, changes_types=True)
+
+    def listed(self, catalog: str, schema: str) -> list[TableName] | None:
+        return self._tables.listed(catalog, schema) if self._tables.root.joinpath(catalog, schema).is_dir() else None
+
+    def ensure_schema(self, catalog: str, schema: str, description: str = "") -> None:
+        folder = self._tables.root.joinpath(catalog, schema)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StoreError(f"schema {catalog}.{schema} can't be made: {problem}") from problem
+
+    def rename(self, table: TableName, to: TableName) -> None:
+        delta.rename(self._tables, table, to)
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         from lakeflow_job_meta.store.sql.door import run

@@ -30,7 +30,7 @@ def columns_of(table: DeltaTable) -> tuple[Column, ...]:
 
 def _column(field: Field, kept: Mapping[str, str]) -> Column:
     metadata = cast("Mapping[str, Any]", field.metadata)
-    default, generated = metadata.get(DEFAULT, kept.get(field.name.lower())), metadata.get(GENERATED)
+    default, generated = kept.get(field.name.lower(), metadata.get(DEFAULT)), metadata.get(GENERATED)
     kind, repeated = field.type, False
     if isinstance(kind, ArrayType):
         kind, repeated = kind.element_type, True
@@ -39,7 +39,7 @@ def _column(field: Field, kept: Mapping[str, str]) -> Column:
         STRUCT if isinstance(kind, StructType) else _text(kind),
         REPEATED if repeated else NULLABLE if field.nullable else REQUIRED,
         str(metadata.get(COMMENT, "")),
-        None if default is None else str(default),
+        None if default in (None, "NULL") else str(default),
         tuple(_column(each, {}) for each in kind.fields) if isinstance(kind, StructType) else (),
         None if generated is None else str(generated),
     )

@@ -22,7 +22,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
+from lakeflow_job_meta.errors import ConflictError, SqlError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.store.arrow import EPOCH, nullable, without_metadata
 from lakeflow_job_meta.store.delta_schema import GENERATED, delta_fields
@@ -273,6 +273,27 @@ def append_schema(table: DeltaTable) -> Schema:
 def edit_schema(schema: Schema) -> Schema:
     """The columns of an edit's source: all nullable, since a row to delete has only its key."""
     return nullable(schema)
+
+
+def rename(tables: DeltaTables, name: TableName, to: TableName) -> None:
+    """Give a table another name in its schema.
+
+    Raises:
+        TableNotFound: there is no such table.
+        SqlError: the new name is taken, or of another schema.
+    """
+    with tables.latest(name):
+        pass
+    if (to.catalog, to.schema) != (name.catalog, name.schema):
+        raise SqlError(f"{name} can only be renamed within its schema", hint=f"not to {to}")
+    if tables.exists(to):
+        raise SqlError(f"[TABLE_OR_VIEW_ALREADY_EXISTS] table {to} already exists")
+    tables.forget(name)
+    tables.forget(to)
+    try:
+        _ = tables.folder(name).rename(tables.folder(to))
+    except OSError as problem:
+        raise StoreError(f"{name} can't be renamed to {to}: {problem.strerror}") from problem
 
 
 @dataclass(frozen=True, slots=True)

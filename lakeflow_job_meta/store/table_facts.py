@@ -221,5 +221,10 @@ def columns_of(described: Sequence[Mapping[str, Any]], properties: Mapping[str, 
             defaults[name.lower()] = comment
     generated = generated_of(properties)
     return tuple(
-        replace(each, default=defaults.get(each.name.lower()), generated=generated.get(each.name)) for each in columns
+        replace(each, default=_given(defaults.get(each.name.lower())), generated=generated.get(each.name))
+        for each in columns
     )
+
+
+def _given(default: str | None) -> str | None:
+    return None if default == "NULL" else default

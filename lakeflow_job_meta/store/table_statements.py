@@ -175,8 +175,8 @@ def create_schema(catalog: str, schema: str, description: str = "") -> str:
 
 
 def drop_schema(catalog: str, schema: str) -> str:
-    """Drops the schema with all that is in it."""
-    return f"DROP SCHEMA IF EXISTS {quoted(catalog)}.{quoted(schema)} CASCADE"
+    """Drops the schema, if it is there; fails where something is in it."""
+    return f"DROP SCHEMA IF EXISTS {quoted(catalog)}.{quoted(schema)}"
 
 
 def _dotted(path: Path) -> str:

@@ -109,9 +109,9 @@ def test_a_run_that_is_under_way_elsewhere_is_a_conflict(site: Shell) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "finding"),
     [
-        ("bootstrap_system.yml", "setup.initial", "other.initial", "no step sets up a dataset"),
-        ("initial/config.yml", "dataset: tenants", "dataset: 1st", "dataset: expected a name, found '1st'"),
-        ("initial/config.yml", "catalog: main", "catalog: [main]", "catalog: expected a name, found ['main']"),
+        ("bootstrap_system.yml", "setup.initial", "other.initial", "unknown ps_type 'other.initial.onetime_bootstrap'"),
+        ("initial/config.yml", "dataset: tenants", "dataset: 1st", "dataset '1st' is not an identifier"),
+        ("initial/config.yml", "catalog: main", "catalog: [main]", "catalog is ['main'], expected text"),
     ],
 )
 def test_a_pipeline_that_names_no_dataset_is_a_finding(

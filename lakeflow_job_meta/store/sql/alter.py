@@ -84,18 +84,8 @@ def _parts(action: Expr) -> Sequence[Expr]:
 
 def _rename(tables: DeltaTables, name: TableName, action: Expr) -> Rows:
     to = table_name(action.this)
-    with known(tables, name), tables.latest(name):
-        pass
-    if (to.catalog, to.schema) != (name.catalog, name.schema):
-        raise SqlError(f"{name} can only be renamed within its schema", hint=f"not to {to}")
-    if tables.exists(to):
-        raise SqlError(f"[TABLE_OR_VIEW_ALREADY_EXISTS] table {to} already exists")
-    tables.forget(name)
-    tables.forget(to)
-    try:
-        _ = tables.folder(name).rename(tables.folder(to))
-    except OSError as problem:
-        raise SqlError(f"{name} can't be renamed to {to}: {problem.strerror}") from problem
+    with known(tables, name):
+        delta.rename(tables, name, to)
     return []
 
 
