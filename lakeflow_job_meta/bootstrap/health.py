@@ -10,10 +10,12 @@ from lakeflow_job_meta.bootstrap.difference import differences
 from lakeflow_job_meta.bootstrap.kept import is_kept
 from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import LakeflowJobMetaError
+from lakeflow_job_meta.model.column import Column, day_of
 from lakeflow_job_meta.model.finding import Finding, failed, not_tried, ok, warning
 from lakeflow_job_meta.model.table import TableInfo, TableName, TableSpec
 from lakeflow_job_meta.store import table_statements as sql
 from lakeflow_job_meta.store.base import TableStore
+from lakeflow_job_meta.store.generated import GENERATED_PROPERTY
 
 SMALL_BYTES = 8 * 2**20
 """Files that are smaller on average are many small ones …"""
@@ -131,12 +133,22 @@ def _partitions(patient: Patient) -> Finding:
     days = [each for each in patient.spec.columns if each.generated is not None]
     if not days:
         return ok("no partition follows from another column")
-    orphans = {each.name: patient.count(f"NOT ({sql.quoted(each.name)} <=> {each.generated})") for each in days}
+    orphans = {each.name: patient.count(_misplaced(patient, each)) for each in days}
     bad = [f"{counted(number, 'row')} by {name}" for name, number in orphans.items() if number]
     if bad:
         hint = f"set each to what it follows from: {', '.join(f'{each.name} = {each.generated}' for each in days)}"
         return failed(f"in a wrong partition: {', '.join(bad)}", hint)
     return ok("every row is in the partition of its day")
+
+
+def _misplaced(patient: Patient, day: Column) -> str:
+    expression = day.generated or ""
+    if GENERATED_PROPERTY in patient.info.properties:
+        # We fill it by UTC; the engine would cast by its session's time zone.
+        zoned = [each for each in patient.spec.columns if each.type == "TIMESTAMP" and day_of(each).name == day.name]
+        for each in zoned:
+            expression = f"CAST(to_utc_timestamp({sql.quoted(each.name)}, current_timezone()) AS DATE)"
+    return f"NOT ({sql.quoted(day.name)} <=> {expression})"
 
 
 CHECKS: Mapping[str, Callable[[Patient], Finding]] = {

@@ -323,7 +323,7 @@ def make(tables: DeltaTables, wanted: Declaration) -> bool:
             raise_if_key_not_exists=False,
             commit_properties=commit_by("CREATE TABLE"),
         )
-    except DeltaError as problem:
+    except (DeltaError, ValueError) as problem:  # ValueError: no such type
         if tables.exists(wanted.name):
             return False
         raise StoreError(f"{wanted.name} can't be made: {problem}") from problem
