@@ -299,7 +299,8 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
     words = [word for word in words if word not in ("-v", "--verbose")]
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
-    assert not getattr(command, "commands", {}), f"unknown command: {words}"
+    alone = not getattr(command, "commands", {}) or command.invoke_without_command
+    assert alone, f"unknown command: {words}"
     return command, words
 
 

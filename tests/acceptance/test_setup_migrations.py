@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,25 @@ def test_a_run_that_is_under_way_elsewhere_is_a_conflict(site: Shell) -> None:
     assert "0001_good is applying since" in site(*MIGRATE, "up", code=3).stderr
     site(*MIGRATE, "up", "--yes", "--take-over")
     assert rows(site) == [{"name": "ACME"}]
+
+
+def test_the_examples_of_the_readme_are_applied_to_a_fresh_dataset_and_taken_back(empty: Shell) -> None:
+    shutil.copytree(SETUP, empty.folder / "metadata" / "setup")
+    empty("bootstrap", "--yes")
+    text = (SETUP / "migrations" / "README.md").read_text("utf-8")
+    examples = re.findall(r"```(?:sql|yaml)\n(?:--|#) (\S+)\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for name, content in examples:
+        write(empty, name, content)
+    key = (
+        "INSERT INTO main.tenants.tenant_api_keys (api_key_id, tenant_id, key_name, key_prefix, key_hash, last_used_at)"
+    )
+    rows(empty, f"{key} VALUES ('k', 't', 'old', 'ab', X'00', TIMESTAMP '2020-01-01 00:00:00')")
+    assert empty(*MIGRATE, "up", "--yes").stdout.endswith("2 of 2 migrations done.\n")
+    assert rows(empty, "SELECT status FROM main.tenants.tenant_api_keys") == [{"status": "REVOKED"}]
+    assert "segment" in [row["col_name"] for row in rows(empty, "DESCRIBE main.tenants.tenant_profiles")]
+    empty(*MIGRATE, "down", "--to", "0", "--yes")
+    assert rows(empty, "SELECT status FROM main.tenants.tenant_api_keys") == [{"status": "ACTIVE"}]
 
 
 @pytest.mark.parametrize(
