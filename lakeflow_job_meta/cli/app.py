@@ -13,6 +13,7 @@ from lakeflow_job_meta.cli import (
     adopt,
     apply,
     bootstrap,
+    bootstrap_migrations,
     changes,
     deploy,
     destroy,
@@ -52,6 +53,7 @@ for module in (
     app.command(module.NAME, help=module.HELP)(module.command)
 # A statement may begin with a comment: `-- …` is no option.
 app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
+bootstrap.app.add_typer(bootstrap_migrations.app, name=bootstrap_migrations.NAME)
 for name, group in (
     ("bootstrap", bootstrap.app),
     ("lease", lease.app),
