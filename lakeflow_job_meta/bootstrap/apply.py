@@ -72,14 +72,26 @@ class Applying:
                 for current in self.plan.effective:
                     done.append(self._timed(current, undo, last))
                     self.on_outcome(done[-1])
-                # What can't be taken back comes when nothing else can fail any more.
                 _ = undo.pop_all()
-            for name in last:
-                self._drop(name)
         except LakeflowJobMetaError as problem:
             raise self._failed(problem, current, done) from problem
         self.outcomes.extend(done)
+        # What can't be taken back comes when nothing else can fail any more.
+        self._delete(last)
         return done
+
+    def _delete(self, names: list[TableName]) -> None:
+        for number, name in enumerate(names):
+            try:
+                self._drop(name)
+            except LakeflowJobMetaError as problem:
+                left = ", ".join(str(each) for each in names[number:])
+                raise ApplyError(
+                    "all tables are as declared, but old ones could not be deleted",
+                    failures={left: problem.message},
+                    outcomes=self.outcomes,
+                    hint=problem.hint or "drop them yourself",
+                ) from problem
 
     def _failed(
         self, problem: LakeflowJobMetaError, current: TableAction | None, done: list[TableOutcome]
@@ -124,7 +136,7 @@ class Applying:
     def _make_dataset(self, undo: ExitStack) -> None:
         catalog, _, name = self.plan.dataset.partition(".")
         if self.store.listed(catalog, name) is None:
-            self.store.ensure_schema(catalog, name)
+            self.store.ensure_schema(catalog, name, self.plan.description)
             _ = undo.callback(self._remove_dataset, catalog, name)
 
     def _remove_dataset(self, catalog: str, name: str) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from lakeflow_job_meta.bootstrap.apply import Applying, TableOutcome
 from lakeflow_job_meta.bootstrap.dataset_file import Dataset, read_dataset
-from lakeflow_job_meta.bootstrap.pipeline_file import PipelineFile, PipelineStep, read_pipeline
+from lakeflow_job_meta.bootstrap.pipeline_file import PipelineFile, PipelineStep, checked_config, read_pipeline
 from lakeflow_job_meta.bootstrap.planner import Wishes, plan_dataset, plan_purge
 from lakeflow_job_meta.bootstrap.processors import PROCESSORS
 from lakeflow_job_meta.bootstrap.record import Record, log_table
@@ -85,7 +85,7 @@ class Bootstrap:
     def dataset(self, step: PipelineStep) -> Dataset:
         """What one step declares."""
         folder = self._path.parent / str(step.config.get("folder") or PROCESSORS[step.ps_type].folder)
-        said = {name: str(step.config.get(name) or "") for name in ("catalog", "dataset")}
+        said = {name: str(step.config.get(name) or "").lower() for name in ("catalog", "dataset")}
         return read_dataset(folder, **said)
 
     def plan(self, wishes: Wishes | None = None) -> list[StepPlan]:
@@ -101,7 +101,13 @@ class Bootstrap:
         return [self._planned(step, dataset, wishes or Wishes()) for step, dataset in self.datasets()]
 
     def plan_step(self, step: PipelineStep, wishes: Wishes | None = None) -> StepPlan:
-        """What there is to do for one step, whatever the pipeline file says."""
+        """What there is to do for one step, whatever the pipeline file says.
+
+        Raises:
+            UsageError: its config can't be used.
+            InputError: with every finding of the dataset's files.
+        """
+        _ = checked_config(step.config, PROCESSORS[step.ps_type].keys)
         return self._planned(step, self.dataset(step), wishes or Wishes())
 
     def _planned(self, step: PipelineStep, dataset: Dataset, asked: Wishes) -> StepPlan:

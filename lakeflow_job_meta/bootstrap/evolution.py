@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from lakeflow_job_meta.bootstrap.difference import Difference, Kind
 from lakeflow_job_meta.diagnostics import counted
-from lakeflow_job_meta.model.column import REQUIRED, Column
+from lakeflow_job_meta.model.column import REQUIRED, Column, day_of
 from lakeflow_job_meta.model.layout import sort_order
 from lakeflow_job_meta.model.table import TableInfo, TableSpec
 from lakeflow_job_meta.model.table_types import STRUCT
 from lakeflow_job_meta.store import table_statements as sql
 from lakeflow_job_meta.store.base import TableStore
 from lakeflow_job_meta.store.clustering import CLUSTER_PROPERTY, clustering
-from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY, defaults_of
+from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY, ENGINE_DEFAULTS, defaults_of
 from lakeflow_job_meta.store.generated import GENERATED_PROPERTY
 
 REWRITING = "lakeflow_job_meta.rewriting"
@@ -56,11 +56,22 @@ class Evolution:
             missing = self._count(f"{name} IS NULL")
             return f"{counted(missing, 'row')} would break it: give them a value first, {RECREATE}" if missing else ""
         column = difference.column
-        if kind is Kind.ADD and column is not None and column.required and self._count("true"):
-            return f"{self._rows()} have no value for it: declare it NULLABLE, fill it, then make it REQUIRED"
+        if kind is Kind.ADD and column is not None and column.required:
+            if self._count("true"):
+                return f"{self._rows()} have no value for it: declare it NULLABLE, fill it, then make it REQUIRED"
+            if not self.store.abilities.changes_types:
+                return "this engine adds no REQUIRED columns: make the table, which is empty, anew (--force-tables)"
+        if kind is Kind.WIDEN and self._lays_out(difference):
+            return f"the table is partitioned by it, {self._rows()} lie in its partitions: {RECREATE[3:]}"
         if kind is Kind.ADD and column is not None and column.generated is not None:
             return "it comes with the partitioning"
         return ""
+
+    def _lays_out(self, difference: Difference) -> bool:
+        """Whether a partition is this column, or follows from it."""
+        sources = {day_of(each).name: each.name for each in self.info.columns}
+        names = {*self.info.partition_by, *(sources.get(name, name) for name in self.info.partition_by)}
+        return difference.path in {(name,) for name in names}
 
     def statements(self, safe: Sequence[Difference]) -> tuple[str, ...]:
         """What makes these changes, none of which is refused."""
@@ -74,7 +85,7 @@ class Evolution:
         for each in safe:
             found += self._one(each, rewritten is not None)
         if any(each.kind is Kind.DEFAULT or (each.kind is Kind.ADD and _default(each)) for each in safe):
-            found.append(self._defaults(safe))
+            found += self._defaults(safe)
         return tuple(found)
 
     def _one(self, each: Difference, is_rewritten: bool) -> list[str]:
@@ -137,11 +148,11 @@ class Evolution:
         copied = [each for each in columns if each.generated is None or ours]
         values = ", ".join(f"CAST({sql.quoted(each.name)} AS {each.sql_type})" for each in copied)
         name = sql.full_name(info.name)
+        fills = self.store.abilities.fills_defaults
         kept = {key: value for key, value in info.properties.items() if not key.startswith("delta.feature.")}
+        kept |= {**(ENGINE_DEFAULTS if fills else {}), REWRITING: str(info.version)}
         return [
-            sql.create(
-                spec, {**kept, REWRITING: str(info.version)}, with_defaults=False, generated=not ours, replace=True
-            ),
+            sql.create(spec, kept, with_defaults=fills, generated=not ours, replace=True),
             f"INSERT INTO {name} ({sql.listed(each.name for each in copied)})"  # noqa: S608 (quoted names)
             f" SELECT {values} FROM {name} VERSION AS OF {info.version:d}",
             sql.set_properties(info.name, {REWRITING: ""}),
@@ -155,12 +166,15 @@ class Evolution:
         noted = sql.set_properties(table, clustering(columns) or {CLUSTER_PROPERTY: ""})
         return [noted, sql.sort_files(table, order)] if order and self._count("true") else [noted]
 
-    def _defaults(self, safe: Sequence[Difference]) -> str:
-        changed = {each.path[0] for each in safe if each.kind in (Kind.DEFAULT, Kind.ADD)}
+    def _defaults(self, safe: Sequence[Difference]) -> list[str]:
+        changed = {"".join(each.path[:1]) for each in safe if each.kind in (Kind.DEFAULT, Kind.ADD)}
+        if self.store.abilities.fills_defaults:
+            table = self.info.name
+            return [sql.default_column(table, each) for each in self.spec.columns if each.name in changed]
         kept = {name: text for name, text in defaults_of(self.info.properties).items() if name not in changed}
         now = {each.name: each.default for each in self.spec.columns if each.name in changed}
         whole = {**kept, **{name: text if text is not None else "NULL" for name, text in now.items()}}
-        return sql.set_properties(self.info.name, {DEFAULTS_PROPERTY: json.dumps(whole)})
+        return [sql.set_properties(self.info.name, {DEFAULTS_PROPERTY: json.dumps(whole)})]
 
     def _rows(self) -> str:
         return counted(self._count("true"), "row")

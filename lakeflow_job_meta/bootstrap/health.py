@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lakeflow_job_meta.bootstrap.dataset_file import RESERVED, Dataset
 from lakeflow_job_meta.bootstrap.difference import differences
@@ -91,6 +93,10 @@ def _readable(patient: Patient) -> Finding:
 def _writable(patient: Patient) -> Finding:
     # A statement that finds no row: the engine checks rights and the table's features, and commits nothing.
     _ = patient.store.sql(f"DELETE FROM {patient.name} WHERE false")  # noqa: S608 (quoted names)
+    (detail,) = patient.store.sql(f"DESCRIBE DETAIL {patient.name}")
+    folder = Path(str(detail["location"]).removeprefix("file:")) / "_delta_log"
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        return failed(f"{folder} can't be written", "who runs this needs the right to write there")
     return ok("rows can be changed")
 
 

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from lakeflow_job_meta.bootstrap.keys import Keys
 from lakeflow_job_meta.diagnostics import errors_in, nearest
-from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.errors import InputError, UsageError
+from lakeflow_job_meta.model.schema_file import IDENTIFIER
 from lakeflow_job_meta.reader.document import read_file
 
 
@@ -65,6 +66,22 @@ def read_pipeline(path: Path, processors: Mapping[str, Collection[str]]) -> Pipe
     return PipelineFile(path, str(pipeline["id"]), str(pipeline.get("name") or pipeline["id"]), steps)
 
 
+def checked_config(config: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
+    """The config of a step that no file declares.
+
+    Raises:
+        UsageError: a key that isn't known, or a value that isn't of its kind.
+    """
+    for key, value in config.items():
+        if key not in known:
+            raise UsageError(f"unknown key '{key}' in the step's config", hint=nearest(key, known))
+        if key.startswith("force_") and not isinstance(value, bool):
+            raise UsageError(f"{key} is {value!r}, expected true or false")
+        if key in ("catalog", "dataset") and not IDENTIFIER.fullmatch(str(value)):
+            raise UsageError(f"{key} '{value}' is not an identifier")
+    return config
+
+
 def _step(keys: Keys, value: Any, position: int, processors: Mapping[str, Collection[str]]) -> PipelineStep:
     path = ("steps", position)
     said = keys.mapping(value, path, ("step_id", "name", "ps_type", "config"))
@@ -81,4 +98,8 @@ def _step(keys: Keys, value: Any, position: int, processors: Mapping[str, Collec
         for key in config:
             if key.startswith("force_"):
                 _ = keys.value(config, (*path, "config"), key, bool, False)
+            elif key == "folder":
+                _ = keys.value(config, (*path, "config"), key, str, "")
+            else:
+                _ = keys.name(config, (*path, "config"), key)
     return PipelineStep(step_id, keys.value(said, path, "name", str, step_id), kind, config or {})

@@ -57,6 +57,7 @@ def plan_dataset(store: TableStore, dataset: Dataset, wishes: Wishes) -> TablePl
         store.label,
         wishes.evolve,
         dataset.name if deletes else "",
+        dataset.description,
         tuple(found),
     )
 

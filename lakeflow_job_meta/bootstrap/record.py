@@ -49,7 +49,7 @@ class Record:
             "outcome": "done" if outcome.done else "failed",
             "duration_ms": outcome.duration_ms,
         }
-        level = logging.DEBUG if outcome.done else logging.ERROR
+        level = logging.INFO if outcome.done else logging.ERROR
         text = " ".join(f"{name}={value}" for name, value in about.items())
         logger.log(level, "bootstrap %s%s", text, f" error={outcome.error!r}" if outcome.error else "", extra=about)
 

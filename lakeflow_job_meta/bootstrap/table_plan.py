@@ -63,13 +63,15 @@ class TableAction(AnyAction):
 class TablePlan(AnyPlan[TableAction]):
     """All actions of one dataset, the dataset's own first.
 
-    `deletes` names the dataset where all of its data is deleted for good: that wants its name typed.
+    `deletes` names the dataset where all of its data is deleted for good: that wants its name typed. `description` is
+    that of a dataset to be made.
     """
 
     dataset: str
     store: str
     evolve: bool = False
     deletes: str = ""
+    description: str = ""
     diagnostics: tuple[Diagnostic, ...] = ()
 
     @property

@@ -11,7 +11,7 @@ import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.apply import require_terminal, show
-from lakeflow_job_meta.cli.render import print_data, print_json, progress, say
+from lakeflow_job_meta.cli.render import print_data, print_json, say
 from lakeflow_job_meta.diagnostics import counted, errors_in
 from lakeflow_job_meta.errors import ApplyError, UsageError
 
@@ -108,8 +108,7 @@ def _require_terminal_for(name: str) -> None:
 def _carry_out(bootstrap: Bootstrap, plans: Sequence[StepPlan]) -> list[TableOutcome]:
     outcomes: list[TableOutcome] = []
     for each in plans:
-        with progress("Bootstrapping", len(each.plan.effective)) as tell:
-            outcomes += bootstrap.apply(each, tell)
+        outcomes += bootstrap.apply(each)  # each of them is told by the log
     return outcomes
 
 

@@ -87,10 +87,12 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What an engine can do with tables: cluster them by itself (liquid), change a column's type where it stands."""
+    """What an engine can do with tables: cluster them by itself (liquid), change a column's type where it stands, fill
+    the defaults of columns that an INSERT leaves out."""
 
     clusters: bool
     changes_types: bool
+    fills_defaults: bool
 
 
 class TableStore(Store, Protocol):

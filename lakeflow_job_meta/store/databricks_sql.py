@@ -21,7 +21,7 @@ from lakeflow_job_meta.store import edits, statements, table_statements
 from lakeflow_job_meta.store.base import SCHEMA_VERSION, Abilities
 from lakeflow_job_meta.store.clustering import clustering
 from lakeflow_job_meta.store.connection import Connection, LostRace, Typed
-from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY
+from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY, ENGINE_DEFAULTS
 from lakeflow_job_meta.store.feed import FEED, net
 from lakeflow_job_meta.store.generated import GENERATED_PROPERTY
 from lakeflow_job_meta.store.statements import Sql
@@ -36,8 +36,6 @@ FAILURES = 2
 
 MOST_VERSIONS = 1000
 """A change feed over more versions than that isn't read: the whole table is quicker."""
-
-ENGINE_DEFAULTS = {"delta.feature.allowColumnDefaults": "supported"}
 
 _UNTELLING = ("CREATE", "REPLACE", "RESTORE", "CLONE", "CONVERT", "COLUMN", "SCHEMA", "PROPERTIES")
 """Words of operations that the change feed tells wrongly, or that may have changed what it tells."""
@@ -179,7 +177,7 @@ class SqlStore:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(clusters=True, changes_types=False)
+        return Abilities(clusters=True, changes_types=False, fills_defaults=self._engine_fills)
 
     def listed(self, catalog: str, schema: str) -> list[TableName] | None:
         place = f"{table_statements.quoted(catalog)}.{table_statements.quoted(schema)}"

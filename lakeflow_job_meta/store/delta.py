@@ -169,7 +169,7 @@ class DeltaStore:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(clusters=False, changes_types=True)
+        return Abilities(clusters=False, changes_types=True, fills_defaults=False)
 
     def listed(self, catalog: str, schema: str) -> list[TableName] | None:
         return self._tables.listed(catalog, schema) if self._tables.root.joinpath(catalog, schema).is_dir() else None

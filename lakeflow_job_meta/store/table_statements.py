@@ -132,6 +132,12 @@ def require_column(table: TableName, path: Path) -> str:
     return f"ALTER TABLE {full_name(table)} ALTER COLUMN {_dotted(path)} SET NOT NULL"
 
 
+def default_column(table: TableName, column: Column) -> str:
+    """Changes what the engine fills a column with."""
+    what = "DROP DEFAULT" if column.default is None else f"SET DEFAULT {column.default}"
+    return f"ALTER TABLE {full_name(table)} ALTER COLUMN {quoted(column.name)} {what}"
+
+
 def change_type(table: TableName, column: Column) -> str:
     """Gives a column its type, with all that a record declares."""
     return f"ALTER TABLE {full_name(table)} ALTER COLUMN {quoted(column.name)} TYPE {declared_type(column)}"

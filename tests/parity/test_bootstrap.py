@@ -114,7 +114,7 @@ def test_what_loses_nothing_is_changed_and_the_rows_stay(ground: Ground) -> None
     files.field("runs", "at").pop("mode")
     files.field("runs", "state")["default"] = "'QUEUED'"
     files.schemas["runs"].append({"name": "note", "type": "STRING", "description": "free text"})
-    files.field("tenants", "price")["precision"] = 12
+    files.field("tenants", "price").update(precision=12, mode="REQUIRED")
     files.field("tenants", "address")["fields"].append({"name": "country", "type": "STRING"})
     files.tables[0]["cluster_by"] = []
     files.tables[1]["description"] = "every run"
@@ -218,3 +218,55 @@ def test_what_was_done_is_in_the_log_under_one_id(ground: Ground) -> None:
         ("tenants", "create", "done"),
         (ground.files.dataset, "create", "done"),
     }
+
+
+@pytest.mark.parametrize("engine", ["spark", "warehouse"], indirect=True)
+def test_a_rewrite_that_was_killed_is_taken_back_before_anything_else(ground: Ground) -> None:
+    ground.run()
+    ground.fill()
+    ground.files.field("runs", "number")["type"] = "INT64"
+    (planned,) = ground.bootstrap().plan(Wishes(evolve=True))
+    (action,) = planned.plan.effective
+    replaced = action.statements[0]
+    assert replaced.startswith("CREATE OR REPLACE TABLE")
+    ground.engine.store.sql(replaced)  # and no more: the rows are only in the version before
+    assert ground.rows("runs") == ()
+    plan = ground.run()
+    assert "a change of it was interrupted: it is taken back to version 1" in str(plan)
+    assert [row["number"] for row in ground.rows("runs")] == [7]
+    ground.run(evolve=True)
+    assert differences(ground.spec("runs"), ground.info("runs")) == []
+    assert [row["number"] for row in ground.rows("runs")] == [7]
+
+
+@pytest.mark.parametrize("change", ["description", "comment", "clustering", "relaxed", "default"])
+def test_one_change_alone_is_one_commit_or_two(ground: Ground, change: str) -> None:
+    ground.run()
+    files = ground.files
+    changes = {
+        "description": lambda: files.tables[0].update(description="all of them"),
+        "comment": lambda: files.field("tenants", "address")["fields"][0].update(description="which town"),
+        "clustering": lambda: files.tables[0].update(cluster_by=["price"]),
+        "relaxed": lambda: files.field("tenants", "tenant_id").update(mode="NULLABLE"),
+        "default": lambda: files.field("tenants", "price").update(default="0"),
+    }
+    changes[change]()
+    before = ground.info("tenants").version
+    assert ground.run(evolve=True).counts() == {"update": 1, "skip": 1}
+    assert ground.info("tenants").version == before + 1
+    assert differences(ground.spec("tenants"), ground.info("tenants")) == []
+
+
+@pytest.mark.parametrize("engine", ["spark"], indirect=True)
+def test_defaults_that_the_engine_fills_are_changed_too(ground: Ground) -> None:
+    ground.engine.__dict__["store"] = ground.engine.open(table_defaults="engine")
+    ground.run()
+    files = ground.files
+    files.field("runs", "state")["default"] = "'QUEUED'"
+    files.field("runs", "number")["type"] = "INT64"
+    ground.run(evolve=True)
+    name = ground.name("runs")
+    ground.engine.store.sql(
+        f"INSERT INTO {name} (run_id, at, at_day) VALUES ('s', current_timestamp(), current_date())"
+    )
+    assert [row["state"] for row in ground.rows("runs")] == ["QUEUED"]
