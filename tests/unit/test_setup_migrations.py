@@ -270,6 +270,64 @@ def test_what_others_write_while_a_migration_fails_is_named_before_it_is_taken_b
     assert len(ground.store.sql(f"SELECT * FROM {TENANTS} VERSION AS OF {named}")) == 3
 
 
+def meanwhile(store: DeltaStore, verb: str, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something just before each statement that begins so."""
+    sql = store.sql
+
+    def run(text: str, parameters: Any = None) -> list[dict[str, Any]]:
+        if text.startswith(verb):
+            act()
+        return sql(text, parameters)
+
+    monkeypatch.setattr(store, "sql", run)
+
+
+def test_what_others_write_between_the_statements_of_a_migration_counts_as_theirs(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.write("0001_two.sql", ADD_REGION + "SELECT 1;\n" + FILL_REGION)
+    migrations = ground.migrations
+    meanwhile(
+        migrations.store,  # type: ignore[arg-type]
+        "SELECT",
+        lambda: ground.store.sql(f"INSERT INTO {TENANTS} VALUES ('c', 'Cask', 'us')"),
+        monkeypatch,
+    )
+    migrations.apply(migrations.plan_up())
+    (finding,) = ground.findings(ground.migrations.plan_down)
+    assert "was written since: version 3 (WRITE at" in finding
+
+
+def test_a_table_that_somebody_else_makes_meanwhile_is_not_dropped(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.write("0001_new.sql", "CREATE TABLE ${dataset}.new (id INT)")
+    migrations = ground.migrations
+    meanwhile(
+        migrations.store,  # type: ignore[arg-type]
+        "CREATE TABLE `main`.`tenants`.new",
+        lambda: ground.store.sql("CREATE TABLE main.tenants.new (theirs INT)"),
+        monkeypatch,
+    )
+    with pytest.raises(ApplyError, match="already exists"):
+        migrations.apply(migrations.plan_up())
+    assert [column["col_name"] for column in ground.store.sql("DESCRIBE main.tenants.new")] == ["theirs"]
+
+
+def test_ctrl_c_restores_the_tables_first(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground.write("0001_two.sql", ADD_REGION + FILL_REGION)
+    migrations = ground.migrations
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    meanwhile(migrations.store, "UPDATE", interrupt, monkeypatch)  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        migrations.apply(migrations.plan_up())
+    assert ground.rows() == BEFORE
+    assert ground.states() == {"0001_two": "failed"}
+
+
 DYING = """
 import os, signal, sys
 from pathlib import Path

@@ -18,7 +18,7 @@ from lakeflow_job_meta.bootstrap.migrations.migration_plan import MigrationActio
 from lakeflow_job_meta.bootstrap.migrations.record import Record, TakenOver
 from lakeflow_job_meta.bootstrap.migrations.sections import Section, final_drop
 from lakeflow_job_meta.errors import LakeflowJobMetaError, SqlError, StoreError
-from lakeflow_job_meta.model.table import TableName
+from lakeflow_job_meta.model.table import TableInfo, TableName
 from lakeflow_job_meta.store.statements import full_name
 
 logger = logging.getLogger(__name__)
@@ -32,11 +32,12 @@ class MigrationFailed(StoreError):
 
 @dataclass(slots=True)
 class CarryOut:
-    """Does one migration after the other; `seen` is the version of each table after our last statement on it."""
+    """Does one migration after the other; `made` are the versions that our own statements made of each table, first and
+    last of each."""
 
     record: Record
     run: Run
-    seen: dict[TableName, int] = field(default_factory=dict[TableName, int])
+    made: dict[TableName, list[tuple[int, int]]] = field(default_factory=dict[TableName, "list[tuple[int, int]]"])
 
     def do(self, action: MigrationAction) -> Entry | None:
         """Do one of a plan; returns its row as it is then.
@@ -64,15 +65,16 @@ class CarryOut:
         own: Ranges = before.own if before else {}
         entry = self.record.write(before, self.run.begins(replace(self._new(file), tables=tables, own=own)))
         self._attempt(entry, partial(self._run, file.up, entry), tables, State.FAILED)
-        after = replace(entry, tables=self._after(tables))
-        return self._ended(entry, after, State.APPLIED)
+        after = replace(entry, tables=self._after(tables), own=self._own(entry, self._made_of))
+        return self.record.write(entry, self.run.ends(after, State.APPLIED))
 
     def _down(self, file: MigrationFile, before: Entry) -> Entry:
         tables = self._versions(file.down) if file.down is not None else self._now(before.tables)
         entry = self.record.write(before, self.run.begins(replace(before, state=State.REVERTING, undone=tables)))
         act = partial(self._run, file.down, entry) if file.down is not None else partial(self._restore, before.tables)
         self._attempt(entry, act, tables, before.state)
-        return self._ended(entry, replace(entry, undone=self._after(tables)), State.REVERTED)
+        after = replace(entry, undone=self._after(tables), own=self._own(entry, self._made_of))
+        return self.record.write(entry, self.run.ends(after, State.REVERTED))
 
     def _put_right(self, file: MigrationFile, found: Entry) -> Entry:
         """Finish what a dead run began, or take it back."""
@@ -104,8 +106,9 @@ class CarryOut:
             hint = problem.hint if isinstance(problem, LakeflowJobMetaError) else ""
             self.record.check(entry)
             said += self._written_by_others(before)
+            mine = {name: each for name, each in before.items() if each.before is not None or name in self.made}
             try:
-                self._restore(before)
+                self._restore(mine)
             except LakeflowJobMetaError as worse:
                 raise StoreError(
                     f"{said}; and its tables can't be restored: {worse.message}",
@@ -121,11 +124,18 @@ class CarryOut:
         for step in section:
             self.record.check(entry)
             try:
-                _ = self.record.store.sql(step.text)
+                self._sql(step.text, step.table)
             except SqlError as problem:
                 raise SqlError(f"{step.where}: {problem.message}", hint=problem.hint) from problem
-            if step.table is not None and (info := self.record.store.info(step.table)) is not None:
-                self.seen[step.table] = info.version
+
+    def _sql(self, text: str, table: TableName | None) -> None:
+        """Run a statement, and remember which versions of its table it made."""
+        first = 0
+        if table is not None and (info := self.record.store.info(table)) is not None:
+            first = info.version + 1
+        _ = self.record.store.sql(text)
+        if table is not None and (info := self.record.store.info(table)) is not None:
+            self.made.setdefault(table, []).append((first, info.version))
 
     def _restore(self, tables: Tables) -> None:
         """Bring tables back to the versions before, those first that RESTORE brings back."""
@@ -134,7 +144,7 @@ class CarryOut:
             if each.before is None and info is None:
                 continue
             if each.before is None and info is not None and each.table_id in (None, info.table_id):
-                _ = self.record.store.sql(f"DROP TABLE {full_name(name)}")
+                self._sql(f"DROP TABLE {full_name(name)}", name)
             elif info is None or info.table_id != each.table_id:
                 what = "is gone" if info is None else "is another table now"
                 raise StoreError(
@@ -142,14 +152,15 @@ class CarryOut:
                     hint="put the table that was changed in its place (UNDROP TABLE, or a copy), then run this again",
                 )
             elif info.version != each.before:
-                _ = self.record.store.sql(f"RESTORE TABLE {full_name(name)} TO VERSION AS OF {each.before:d}")
+                self._sql(f"RESTORE TABLE {full_name(name)} TO VERSION AS OF {each.before:d}", name)
 
     def _written_by_others(self, before: Tables) -> str:
         """Which versions of others a restore takes back too, as words to end an error with."""
         found: list[str] = []
         for name, each in before.items():
-            info, ours = self.record.store.info(name), self.seen.get(name, each.before)
-            if info is not None and ours is not None and info.version > ours:
+            info = self.record.store.info(name)
+            ours = sum(last - first + 1 for first, last in self.made.get(name, ()))
+            if info is not None and each.before is not None and info.version - each.before > ours:
                 found.append(f"{name} (still there: VERSION AS OF {info.version})")
         return f"; others wrote meanwhile, which is taken back too: {', '.join(found)}" if found else ""
 
@@ -159,13 +170,11 @@ class CarryOut:
         return {name: replace(each, dropped=name == lost) for name, each in self._now(names).items()}
 
     def _now(self, names: Iterable[TableName]) -> dict[TableName, Touched]:
-        found: dict[TableName, Touched] = {}
-        for name in names:
-            info = self.record.store.info(name)
-            found[name] = Touched(info.table_id, info.version) if info else Touched(None, None)
-            if info:
-                self.seen[name] = info.version
-        return found
+        self.made.clear()
+        infos = {name: self.record.store.info(name) for name in names}
+        return {
+            name: Touched(info.table_id, info.version) if info else Touched(None, None) for name, info in infos.items()
+        }
 
     def _after(self, tables: Tables) -> dict[TableName, Touched]:
         after: dict[TableName, Touched] = {}
@@ -176,14 +185,29 @@ class CarryOut:
         return after
 
     def _ended(self, before: Entry, after: Entry, state: State, error: str | None = None) -> Entry:
-        own = dict(before.own)
-        for name, each in before.touched.items():
-            info, first = self.record.store.info(name), 0 if each.before is None else each.before + 1
-            if info is not None and each.table_id in (None, info.table_id) and first <= info.version:
-                own[info.table_id] = (*own.get(info.table_id, ()), (first, info.version))
-        return self.record.write(before, self.run.ends(replace(after, own=own), state, error))
+        """End what was restored: all that was written since it began is gone, by whomever."""
+        return self.record.write(before, self.run.ends(replace(after, own=self._own(before, _all_since)), state, error))
+
+    def _own(
+        self, entry: Entry, ranges: Callable[[TableName, Touched, TableInfo], Iterable[tuple[int, int]]]
+    ) -> Ranges:
+        """The versions that are the migration's, with those of now."""
+        own = dict(entry.own)
+        for name, each in entry.touched.items():
+            info = self.record.store.info(name)
+            if info is not None and each.table_id in (None, info.table_id):
+                own[info.table_id] = (*own.get(info.table_id, ()), *ranges(name, each, info))
+        return own
+
+    def _made_of(self, name: TableName, touched: Touched, info: TableInfo) -> Iterable[tuple[int, int]]:
+        return self.made.get(name, ())
 
     def _new(self, file: MigrationFile) -> Entry:
         run = self.run
         begun = run.begun_at
         return Entry(file.version, file.name, file.checksum, State.APPLYING, run.run_id, run.holder, run.actor, begun)
+
+
+def _all_since(name: TableName, touched: Touched, info: TableInfo) -> Iterable[tuple[int, int]]:
+    first = 0 if touched.before is None else touched.before + 1
+    return [(first, info.version)] if first <= info.version else []

@@ -211,13 +211,14 @@ class SetupMigrations:
 
     def _written_since(self, name: TableName, touched: Touched, recorded: Recorded) -> list[str]:
         info = self.store.info(name)
-        if info is None or info.table_id != touched.table_id or touched.after is None:
+        if info is None or info.table_id != touched.table_id:
             return []
+        before = -1 if touched.before is None else touched.before
         own = planner.own_versions(recorded).get(info.table_id, set())
         since = [
             each
-            for each in self.store.history(name, info.version - touched.after)
-            if each.version > touched.after and each.version not in own and not each.operation.startswith(UPKEEP)
+            for each in self.store.history(name, info.version - before)
+            if each.version > before and each.version not in own and not each.operation.startswith(UPKEEP)
         ]
         return [f"version {each.version} ({each.operation} at {each.timestamp:%Y-%m-%d %H:%M})" for each in since]
 
