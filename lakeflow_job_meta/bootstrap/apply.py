@@ -41,6 +41,15 @@ class TableOutcome:
         }
 
 
+@dataclass(slots=True)
+class _WayBack:
+    """The version that a table is restored to where something fails, and how often we wrote it since."""
+
+    name: TableName
+    version: int
+    commits: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Applying:
     """One plan being carried out.
@@ -57,6 +66,7 @@ class Applying:
     now: datetime
     on_outcome: Callable[[TableOutcome], None] = lambda outcome: None
     outcomes: list[TableOutcome] = field(default_factory=list[TableOutcome])
+    notes: list[str] = field(default_factory=list[str])
 
     def run(self) -> list[TableOutcome]:
         """Do all of it.
@@ -104,7 +114,7 @@ class Applying:
         if isinstance(problem, ConflictError):
             return problem
         return ApplyError(
-            f"{current.subject} failed, and what was done before it is taken back",
+            "; ".join([f"{current.subject} failed, and what was done before it is taken back", *self.notes]),
             failures={current.subject: problem.message},
             outcomes=self.outcomes,
             hint=problem.hint,
@@ -156,19 +166,27 @@ class Applying:
         if before is None:
             return
         self._as_planned(before)
-        _ = undo.callback(self._restore, before)
-        for number, statement in enumerate(action.statements):
+        way_back = _WayBack(before.name, before.version)
+        _ = undo.callback(self._restore, way_back)
+        for statement in action.statements:
             _ = self.store.sql(statement)
-            if number == 0:
-                now = self.store.info(before.name)
-                if now is None or now.version != before.version + 1:
-                    raise ConflictError(f"{before.name} was written by somebody else meanwhile", hint="bootstrap again")
+            way_back.commits += 1
+            now = self.store.info(before.name)
+            if way_back.commits == 1 and now is not None and now.version != before.version + 1:
+                # Theirs came between the look and our first statement: what is ours is only the newest version.
+                way_back.version = now.version - 1
+                raise ConflictError(f"{before.name} was written by somebody else meanwhile", hint="bootstrap again")
         self._validate(action)
 
-    def _restore(self, before: TableInfo) -> None:
-        now = self.store.info(before.name)
-        if now is not None and now.version != before.version:
-            _ = self.store.sql(sql.restore(before.name, before.version))
+    def _restore(self, way_back: _WayBack) -> None:
+        now = self.store.info(way_back.name)
+        if now is None or now.version == way_back.version:
+            return
+        if now.version > way_back.version + way_back.commits:
+            self.notes.append(
+                f"others wrote {way_back.name} meanwhile, which is taken back too: it is still in version {now.version}"
+            )
+        _ = self.store.sql(sql.restore(way_back.name, way_back.version))
 
     def _recreate(self, action: TableAction, undo: ExitStack) -> TableName:
         name, before = action.table, action.info

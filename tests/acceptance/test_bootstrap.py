@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -223,3 +225,39 @@ def test_the_checks_are_printed_and_fail_where_something_is_wrong(ljm: Shell, st
     assert {each["status"] for each in checks.values()} == {"ok"}
     store.sql("DROP TABLE main.tenants.runs")
     assert "missing: runs" in ljm("bootstrap", "--check", code=1).stdout
+
+
+def test_what_others_write_between_the_look_and_the_change_stays(files: SetupFolder, store: DeltaStore) -> None:
+    run(files, store)
+    files.schemas["runs"].append({"name": "note", "type": "STRING"})
+    faster = Faster(store.home)
+    boot = Bootstrap(files.write(), settings=Settings(home=store.home), store=faster)
+    (planned,) = boot.plan(Wishes(evolve=True))
+    with pytest.raises(ConflictError, match="runs was written by somebody else meanwhile"):
+        boot.apply(planned)
+    assert [row["run_id"] for row in store.read(RUNS).rows] == ["theirs"]
+    now = store.info(RUNS)
+    assert now is not None
+    assert "note" not in [each.name for each in now.columns]
+
+
+def test_a_config_that_no_file_declares_is_checked_too(files: SetupFolder, store: DeltaStore) -> None:
+    context = {"pipeline": files.pipeline, "store": store, "settings": Settings(home=store.home)}
+    for config, says in (
+        ({"force_recreate_dataset": "false"}, "force_recreate_dataset is 'false', expected true or false"),
+        ({"force_recreate_table": True}, "unknown key 'force_recreate_table'"),
+        ({"dataset": "../../elsewhere"}, "is not an identifier"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            asyncio.run(get_engine().execute(config, context))
+    assert store.listed("main", "tenants") is None
+
+
+class Faster(DeltaStore):
+    """A store on which somebody else writes just before our first change of a column."""
+
+    def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        if text.startswith("ALTER TABLE") and "ADD COLUMN" in text:
+            other = DeltaStore(self.home)
+            other.sql(f"INSERT INTO {RUNS} (run_id, at) VALUES ('theirs', timestamp'2024-01-31 23:30:00Z')")
+        return super().sql(text, parameters)
