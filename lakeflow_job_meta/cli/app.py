@@ -12,6 +12,8 @@ import typer.exceptions
 from lakeflow_job_meta.cli import (
     adopt,
     apply,
+    bootstrap,
+    bootstrap_migrations,
     changes,
     deploy,
     destroy,
@@ -58,7 +60,14 @@ for module in (
     app.command(module.NAME, help=module.HELP)(module.command)
 # A statement may begin with a comment: `-- …` is no option.
 app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
-for name, group in (("runs", runs.app), ("lease", lease.app), ("identity", identity.app), ("local", local.app)):
+bootstrap.app.add_typer(bootstrap_migrations.app, name=bootstrap_migrations.NAME)
+for name, group in (
+    ("bootstrap", bootstrap.app),
+    ("runs", runs.app),
+    ("lease", lease.app),
+    ("identity", identity.app),
+    ("local", local.app),
+):
     app.add_typer(group, name=name)
 
 

@@ -18,7 +18,7 @@ from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import ApplyError, InputError, UsageError
 
 if TYPE_CHECKING:
-    from lakeflow_job_meta.model.plan import Outcome, Plan
+    from lakeflow_job_meta.model.plan import AnyPlan, Outcome, Plan, Shown
     from lakeflow_job_meta.model.saved_plan import SavedPlan
     from lakeflow_job_meta.orchestrator import JobOrchestrator
 
@@ -87,7 +87,7 @@ def say_where(orchestrator: JobOrchestrator) -> None:
     say(f"store: {orchestrator.store.label}, workspace: {orchestrator.workspace.label}")
 
 
-def show(plan: Plan, output: options.Output) -> None:
+def show(plan: AnyPlan[Shown], output: options.Output) -> None:
     """Print a plan before it is carried out; as JSON it comes at the end, together with what was done."""
     if output is options.Output.TEXT:
         print_plan(plan)
@@ -103,7 +103,7 @@ def require_terminal(what: str) -> None:
         raise UsageError(f"to go on takes a yes ({what}), and nobody can be asked", hint="add --yes")
 
 
-def ask(question: str, plan: Plan, output: options.Output) -> None:
+def ask(question: str, plan: AnyPlan[Shown], output: options.Output) -> None:
     """Go on only with a yes."""
     require_terminal(counted(len(plan.effective), "change"))
     if output is options.Output.JSON:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from lakeflow_job_meta.model.plan import Outcome, Plan
+    from lakeflow_job_meta.model.plan import AnyOutcome, AnyPlan, Shown
 
 READABLE = 16
 """So many characters a column needs, if its cells are that long, before a table is no longer readable."""
@@ -47,7 +47,7 @@ def print_data(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: AnyPlan[Shown]) -> None:
     """A plan as text: to stdout. What is there for looking up stands back where a terminal can show that."""
     from lakeflow_job_meta.model.plan_text import plan_text
 
@@ -136,7 +136,7 @@ def error_json(error: LakeflowJobMetaError) -> dict[str, Any]:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Generator[Callable[[Outcome], None]]:
+def progress(title: str, total: int) -> Generator[Callable[[AnyOutcome], None]]:
     """Shows outcomes as they come, on stderr: a bar in a terminal, a line each elsewhere."""
     if not sys.stderr.isatty():
         yield lambda outcome: say(_outcome_line(outcome))
@@ -147,7 +147,7 @@ def progress(title: str, total: int) -> Generator[Callable[[Outcome], None]]:
     with Progress(*columns, console=_stderr(), transient=True) as bar:
         task = bar.add_task(title, total=total)
 
-        def advance(outcome: Outcome) -> None:
+        def advance(outcome: AnyOutcome) -> None:
             bar.advance(task)
             if not outcome.done:
                 bar.console.print(_outcome_line(outcome), markup=False, highlight=False)
@@ -161,9 +161,9 @@ def _stderr() -> Console:
     return Console(stderr=True)
 
 
-def _outcome_line(outcome: Outcome) -> str:
+def _outcome_line(outcome: AnyOutcome) -> str:
     what = "done" if outcome.done else f"FAILED: {outcome.error}"
-    return f"{outcome.action.module}: {outcome.action.kind} {what}"
+    return f"{outcome.action.subject}: {outcome.action.kind} {what}"
 
 
 def _text(value: object, null: str = "NULL") -> str:

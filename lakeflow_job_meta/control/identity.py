@@ -10,7 +10,7 @@ from lakeflow_job_meta.engine.identity import Identity
 from lakeflow_job_meta.errors import ConflictError
 from lakeflow_job_meta.model.job import RecordedJob, mapping
 from lakeflow_job_meta.model.table import TableInfo
-from lakeflow_job_meta.store import statements
+from lakeflow_job_meta.store import table_statements
 from lakeflow_job_meta.store.base import Store
 
 HINT = "`ljm identity new` makes it a control table of its own, `ljm identity keep` says that it is the original"
@@ -69,4 +69,4 @@ def keep_owner(store: Store, info: TableInfo) -> None:
 
 
 def _set(store: Store, info: TableInfo, properties: dict[str, str]) -> None:
-    store.sql(statements.set_properties(info.name, properties))
+    store.sql(table_statements.set_properties(info.name, properties))

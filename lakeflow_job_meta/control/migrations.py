@@ -18,7 +18,7 @@ from lakeflow_job_meta.control.tables import KINDS, LEDGER, ControlTables
 from lakeflow_job_meta.control.tenure import Tenure, workspace_of
 from lakeflow_job_meta.errors import SqlError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Changes, Column, Snapshot, TableInfo, TableName, TableSpec
-from lakeflow_job_meta.store import statements
+from lakeflow_job_meta.store import table_statements
 from lakeflow_job_meta.store.base import SCHEMA_VERSION, Store
 
 
@@ -54,7 +54,7 @@ class AddColumn:
         return f"add the column {self.column.name} {self.column.type}, NULL in the rows that there are"
 
     def statement(self, table: TableName) -> str:
-        return statements.add_column(table, self.column)
+        return table_statements.add_column(table, self.column)
 
     def is_done(self, table: TableInfo) -> bool:
         for each in table.columns:
@@ -79,7 +79,7 @@ class NoteVersion:
         return f"note schema version {self.version}"
 
     def statement(self, table: TableName) -> str:
-        return statements.set_properties(table, {SCHEMA_VERSION: str(self.version)})
+        return table_statements.set_properties(table, {SCHEMA_VERSION: str(self.version)})
 
     def is_done(self, table: TableInfo) -> bool:
         return table.properties.get(SCHEMA_VERSION) == str(self.version)

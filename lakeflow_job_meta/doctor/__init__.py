@@ -6,7 +6,7 @@ Doesn't: mending. What is looked at is looked at through the store and the works
 
 from __future__ import annotations
 
-from lakeflow_job_meta.doctor.check import Finding, Status
 from lakeflow_job_meta.doctor.examine import Wishes, examine
+from lakeflow_job_meta.model.finding import Finding, Status
 
 __all__ = ["Finding", "Status", "Wishes", "examine"]

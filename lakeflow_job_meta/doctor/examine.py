@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from lakeflow_job_meta.doctor import store_checks, workspace_checks
-from lakeflow_job_meta.doctor.check import Check, Finding, Status, failed, not_tried, ok
+from lakeflow_job_meta.doctor.check import Check
 from lakeflow_job_meta.doctor.subject import Subject
 from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError
+from lakeflow_job_meta.model.finding import Finding, Status, failed, not_tried, ok
 from lakeflow_job_meta.settings import EMBEDDED, Settings
 from lakeflow_job_meta.store.base import Store
 

@@ -16,10 +16,11 @@ from lakeflow_job_meta.control.state import JobState
 from lakeflow_job_meta.control.tables import KINDS, owner_of
 from lakeflow_job_meta.control.tenure import LEASE, Tenure, died_here, workspace_of
 from lakeflow_job_meta.diagnostics import counted
-from lakeflow_job_meta.doctor.check import Check, Finding, failed, not_tried, ok, warning
+from lakeflow_job_meta.doctor.check import Check
 from lakeflow_job_meta.doctor.subject import Subject
 from lakeflow_job_meta.engine.lease import Lease
 from lakeflow_job_meta.errors import LakeflowJobMetaError
+from lakeflow_job_meta.model.finding import Finding, failed, not_tried, ok, warning
 from lakeflow_job_meta.model.table import Row, TableSpec
 from lakeflow_job_meta.settings import WAREHOUSE
 from lakeflow_job_meta.store.feed import FEED

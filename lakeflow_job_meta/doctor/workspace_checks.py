@@ -7,10 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from lakeflow_job_meta.diagnostics import counted, errors_in
-from lakeflow_job_meta.doctor.check import Check, Finding, failed, not_tried, ok, warning
+from lakeflow_job_meta.doctor.check import Check
 from lakeflow_job_meta.doctor.subject import ME, Subject
 from lakeflow_job_meta.errors import Unreachable
 from lakeflow_job_meta.ingest.volume import place_of_files
+from lakeflow_job_meta.model.finding import Finding, failed, not_tried, ok, warning
 from lakeflow_job_meta.workspace.queries import ROOT
 
 SKEW_SECONDS = 30.0

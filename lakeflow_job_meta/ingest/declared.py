@@ -57,13 +57,17 @@ class DeclaredRow:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredFile:
-    """One file: what it declares and what is wrong with it. Rows of a file with errors are incomplete."""
+    """One file: what it declares and what is wrong with it. Rows of a file with errors are incomplete.
+
+    `other_kind` is the key that says that it isn't a modules file, but one that something else reads.
+    """
 
     name: str
     relative: str
     sha256: str
     rows: tuple[DeclaredRow, ...]
     findings: tuple[Diagnostic, ...]
+    other_kind: str = ""
 
     @property
     def modules(self) -> dict[str, DeclaredRow]:

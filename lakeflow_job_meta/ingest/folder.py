@@ -11,7 +11,7 @@ from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, Severity
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.ingest.declared import DeclaredFile, DeclaredRow
 from lakeflow_job_meta.ingest.find import Found, FoundFile, find_files
-from lakeflow_job_meta.ingest.modules import parse_modules
+from lakeflow_job_meta.ingest.modules import other_kind, parse_modules
 from lakeflow_job_meta.reader.document import read_file
 
 
@@ -51,7 +51,7 @@ class Declarations:
 
 
 def read_declarations(path: str | Path | Found) -> Declarations:
-    """Read one YAML file, or all below a folder (.yml, .yaml; not those hidden by a dot).
+    """Read one YAML file, or all of modules below a folder (.yml, .yaml; not those hidden by a dot).
 
     Args:
         path: where they lie, or what was found there.
@@ -66,8 +66,10 @@ def read_declarations(path: str | Path | Found) -> Declarations:
         (only,) = found.files
         return Declarations(found, (read_declared(only.path, only.relative, found.shown),), ())
     findings = list(found.findings)
-    files = [_read(each, found.name_of(each), findings) for each in found.files]
-    declared = _report_shared([file for file in files if file is not None])
+    read = [_read(each, found.name_of(each), findings) for each in found.files]
+    files = [file for file in read if file is not None]
+    # Beside files of modules, what is something else's to read is left to it; alone it was named by mistake.
+    declared = _report_shared([file for file in files if not file.other_kind] or files)
     return Declarations(found, tuple(declared), tuple(findings))
 
 
@@ -87,7 +89,8 @@ def read_declared(path: Path, relative: str, name: str = "") -> DeclaredFile:
     if reading.document is None:
         return DeclaredFile(name, relative, reading.sha256, (), reading.diagnostics)
     rows, findings = parse_modules(reading.document)
-    return DeclaredFile(name, relative, reading.sha256, tuple(rows), (*reading.diagnostics, *findings))
+    found = (*reading.diagnostics, *findings)
+    return DeclaredFile(name, relative, reading.sha256, tuple(rows), found, other_kind(reading.document))
 
 
 def _read(file: FoundFile, name: str, findings: list[Diagnostic]) -> DeclaredFile | None:

@@ -16,7 +16,8 @@ VERSIONS = ("1.0", "1", 1, 1.0)
 FILE_KEYS = ("metadata_version", "modules")
 MODULE_KEYS = ("module_name", *MODULE_COLUMNS, "sources")
 SOURCE_KEYS = ("source_id", *SOURCE_COLUMNS)
-OTHER_KINDS = ("pipelines", "pipeline", "tables", "datasets", "stages", "contracts")
+OTHER_KINDS = ("pipelines", "pipeline", "tables", "datasets", "stages", "contracts", "up")
+"""Keys of files that something else reads: `ljm bootstrap`, a set-up's migrations, …"""
 INT_RANGE = range(-(2**31), 2**31)
 
 Mapped = Mapping[str, Any]
@@ -28,6 +29,14 @@ def parse_modules(document: Document) -> tuple[list[DeclaredRow], list[Diagnosti
     reader = _Reader(document)
     reader.file()
     return reader.rows, reader.findings
+
+
+def other_kind(document: Document) -> str:
+    """The key that says that a file is none of modules, but one that something else reads; empty where none does."""
+    content: object = document.value
+    if not isinstance(content, dict) or any(nearest(str(key), ("modules",)) for key in cast("Mapped", content)):
+        return ""
+    return next((key for key in cast("Mapped", content) if key in OTHER_KINDS), "")
 
 
 class _Reader:
@@ -54,7 +63,7 @@ class _Reader:
         content = cast("dict[str, Any]", whole)
         if "modules" not in content:
             near = next((nearest(key, ("modules",)) for key in content if nearest(key, ("modules",))), "")
-            other = next((key for key in content if key in OTHER_KINDS), None)
+            other = other_kind(self._document)
             hint = near or (f"a file with '{other}' belongs in another folder" if other else "")
             self.find("not a modules file: expected the key 'modules'", (), hint)
             return

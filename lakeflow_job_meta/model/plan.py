@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from lakeflow_job_meta.diagnostics import Diagnostic
 from lakeflow_job_meta.model.job import DesiredJob, RecordedJob
@@ -99,7 +99,21 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class AnyAction:
+    """What is to be done to one thing, and why."""
+
+    kind: ActionKind
+    subject: str
+    reason: str
+
+    @property
+    def effective(self) -> bool:
+        """Whether applying it does anything."""
+        return self.kind is not ActionKind.SKIP
+
+
+@dataclass(frozen=True, slots=True)
+class Action(AnyAction):
     """One module's part of a plan.
 
     `failed` marks a module that can't go on by itself (frozen by bad rows, a job that isn't ours any more): it is
@@ -107,9 +121,6 @@ class Action:
     back to, as far as the tables tell. `desired` and `recorded` are what it was decided on.
     """
 
-    kind: ActionKind
-    module: str
-    reason: str
     job_id: int | None = None
     job_name: str = ""
     changes: tuple[FieldChange, ...] = ()
@@ -121,9 +132,14 @@ class Action:
     recorded: RecordedJob | None = field(default=None, repr=False)
 
     @property
-    def effective(self) -> bool:
-        """Whether applying it does anything."""
-        return self.kind is not ActionKind.SKIP
+    def module(self) -> str:
+        return self.subject
+
+    @property
+    def doing(self) -> str:
+        """What people are told is done to it."""
+        job = f" job {self.job_id}" if self.job_id is not None else ""
+        return f"{'frozen' if self.failed else self.kind}{job}"
 
     def to_dict(self) -> dict[str, Any]:
         """The action as JSON-ready values, without what it was decided on, and without secrets."""
@@ -191,44 +207,67 @@ class Basis:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All actions, in the order of module names, with the findings and the versions that it was made from.
-
-    `refreshed` tells whether the workspace was looked at; `lost_queries` and `edited_queries` are ids of saved
-    queries that are gone, and of those that somebody edited,
-    `drift` is the policy by field path that it was made with. `mark` is what will be reconciled completely once every
-    action has succeeded; None for a plan of selected or failing modules.
-    """
-
-    actions: tuple[Action, ...]
-    basis: Basis
-    workspace: str
-    store: str
-    diagnostics: tuple[Diagnostic, ...] = ()
-    refreshed: bool = True
-    lost_queries: frozenset[str] = frozenset()
-    edited_queries: frozenset[str] = frozenset()
-    drift: Mapping[str, str] = field(default_factory=dict[str, str])
-    mark: Mapping[str, Any] | None = None
+class Shown(Protocol):
+    """An action as far as it is printed."""
 
     @property
-    def effective(self) -> tuple[Action, ...]:
+    def kind(self) -> ActionKind: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def doing(self) -> str: ...
+    @property
+    def effective(self) -> bool: ...
+    @property
+    def failed(self) -> bool: ...
+    @property
+    def changes(self) -> Sequence[FieldChange]: ...
+    @property
+    def reported(self) -> Sequence[FieldChange]: ...
+    @property
+    def causes(self) -> Sequence[Cause]: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+Some = TypeVar("Some", bound=Shown, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyPlan(Generic[Some]):
+    """All actions of a plan, whatever they are about: printed, saved and asked about in one way."""
+
+    actions: tuple[Some, ...]
+
+    @property
+    def heading(self) -> str:
+        """The line that a plan's text begins with: from what to where."""
+        raise NotImplementedError
+
+    @property
+    def findings(self) -> Sequence[Diagnostic]:
+        """What else is told with the plan."""
+        return ()
+
+    @property
+    def reported_as(self) -> str:
+        """Why what is reported isn't changed."""
+        return "drift, only reported"
+
+    @property
+    def effective(self) -> tuple[Some, ...]:
         """Those actions that do something."""
         return tuple(action for action in self.actions if action.effective)
 
     @property
-    def failed(self) -> tuple[Action, ...]:
-        """Those modules that can't go on by themselves."""
+    def failed(self) -> tuple[Some, ...]:
+        """Those that can't go on by themselves."""
         return tuple(action for action in self.actions if action.failed)
 
     @property
     def empty(self) -> bool:
         return not self.effective
-
-    def without(self, modules: Collection[str]) -> Plan:
-        """The same plan, but for these modules."""
-        return replace(self, actions=tuple(action for action in self.actions if action.module not in modules))
 
     def counts(self) -> dict[str, int]:
         """How many actions of each kind, `skip` included; kinds without any are left out."""
@@ -240,17 +279,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready values."""
-        return {
-            "control_table": self.basis.control_table,
-            "control_version": self.basis.control_version,
-            "workspace": self.workspace,
-            "workspace_id": self.basis.workspace_id,
-            "store": self.store,
-            "refreshed": self.refreshed,
-            "summary": self.counts(),
-            "actions": [action.to_dict() for action in self.actions],
-            "diagnostics": [each.to_dict() for each in self.diagnostics],
-        }
+        return {"summary": self.counts(), "actions": [action.to_dict() for action in self.actions]}
 
     def to_json(self) -> str:
         """The plan as indented JSON text."""
@@ -270,6 +299,54 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan(AnyPlan[Action]):
+    """All actions, in the order of module names, with the findings and the versions that it was made from.
+
+    `refreshed` tells whether the workspace was looked at; `lost_queries` and `edited_queries` are ids of saved
+    queries that are gone, and of those that somebody edited,
+    `drift` is the policy by field path that it was made with. `mark` is what will be reconciled completely once every
+    action has succeeded; None for a plan of selected or failing modules.
+    """
+
+    basis: Basis
+    workspace: str
+    store: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+    refreshed: bool = True
+    lost_queries: frozenset[str] = frozenset()
+    edited_queries: frozenset[str] = frozenset()
+    drift: Mapping[str, str] = field(default_factory=dict[str, str])
+    mark: Mapping[str, Any] | None = None
+
+    @property
+    def heading(self) -> str:
+        looked = "" if self.refreshed else ", without a look at the workspace"
+        return f"{self.basis.control_table} at version {self.basis.control_version} → {self.workspace}{looked}"
+
+    @property
+    def findings(self) -> Sequence[Diagnostic]:
+        return self.diagnostics
+
+    def without(self, modules: Collection[str]) -> Plan:
+        """The same plan, but for these modules."""
+        return replace(self, actions=tuple(action for action in self.actions if action.module not in modules))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-ready values."""
+        return {
+            "control_table": self.basis.control_table,
+            "control_version": self.basis.control_version,
+            "workspace": self.workspace,
+            "workspace_id": self.basis.workspace_id,
+            "store": self.store,
+            "refreshed": self.refreshed,
+            "summary": self.counts(),
+            "actions": [action.to_dict() for action in self.actions],
+            "diagnostics": [each.to_dict() for each in self.diagnostics],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What became of a plan as a whole: how many actions are done, failed, and not begun; how long it took."""
 
@@ -281,6 +358,17 @@ class Summary:
     def __str__(self) -> str:
         counts = {"done": self.done, "failed": self.failed, "not begun": self.left}
         return ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+
+
+class AnyOutcome(Protocol):
+    """What became of an action, as far as it is told while others go on."""
+
+    @property
+    def action(self) -> AnyAction: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def error(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

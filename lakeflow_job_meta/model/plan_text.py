@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, Cause, FieldChange, Plan
+from lakeflow_job_meta.model.plan import MISSING, ActionKind, AnyPlan, Cause, FieldChange, Shown
 
 SIGNS = {
     ActionKind.CREATE: "+", ActionKind.RECREATE: "+", ActionKind.ADOPT: "=", ActionKind.DELETE: "-",
@@ -24,15 +24,15 @@ CAUSES = 5
 """Rows that are named as the causes of one action; all of them are in the JSON."""
 
 
-def plan_text(plan: Plan, dim: Callable[[str], str] = str) -> str:
+def plan_text(plan: AnyPlan[Shown], dim: Callable[[str], str] = str) -> str:
     """The plan as people read it in a terminal; `dim` makes a line stand back, where the terminal can."""
     return "\n".join(_lines(plan, dim))
 
 
-def summary(plan: Plan) -> str:
+def summary(plan: AnyPlan[Shown]) -> str:
     """One line: how many of each.
 
-    >>> from lakeflow_job_meta.model.plan import Basis
+    >>> from lakeflow_job_meta.model.plan import Basis, Plan
     >>> summary(Plan((), Basis("a.b.c", "", 1, "", 1, "", ""), "local", "embedded"))
     'Plan: nothing to do.'
     """
@@ -44,7 +44,7 @@ def summary(plan: Plan) -> str:
     return f"Plan: {', '.join(parts) or 'nothing to do'}."
 
 
-def sign_of(action: Action) -> str:
+def sign_of(action: Shown) -> str:
     """One character for what an action does: + - ~ = ! or a space."""
     return FAILED_SIGN if action.failed else SIGNS.get(action.kind, OTHER_SIGN)
 
@@ -83,11 +83,9 @@ def value_text(value: Any) -> str:
     return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}… ({len(text)} characters)"
 
 
-def title(action: Action) -> str:
+def title(action: Shown) -> str:
     """The line that heads an action."""
-    job = f" job {action.job_id}" if action.job_id is not None else ""
-    what = "frozen" if action.failed else str(action.kind)
-    return f"{sign_of(action)} {plain(action.module)}: {what}{job} ({plain(action.reason)})"
+    return f"{sign_of(action)} {plain(action.subject)}: {action.doing} ({plain(action.reason)})"
 
 
 def plain(text: str) -> str:
@@ -99,9 +97,8 @@ def plain(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
-def _lines(plan: Plan, dim: Callable[[str], str]) -> Iterator[str]:
-    looked = "" if plan.refreshed else ", without a look at the workspace"
-    yield f"{plan.basis.control_table} at version {plan.basis.control_version} → {plan.workspace}{looked}"
+def _lines(plan: AnyPlan[Shown], dim: Callable[[str], str]) -> Iterator[str]:
+    yield plan.heading
     for action in plan.actions:
         if action.effective or action.failed or action.reported:
             yield ""
@@ -109,28 +106,28 @@ def _lines(plan: Plan, dim: Callable[[str], str]) -> Iterator[str]:
             if action.causes:
                 yield dim(f"      {causes_text(action.causes)}")
             yield from (f"      {change_text(change)}" for change in action.changes)
-            yield from (f"      ? {change_text(change)[2:]} (drift, only reported)" for change in action.reported)
-    if plan.diagnostics:
+            yield from (f"      ? {change_text(change)[2:]} ({plan.reported_as})" for change in action.reported)
+    if plan.findings:
         yield ""
         yield "Findings:"
-        yield from (f"  {plain(str(each))}" for each in plan.diagnostics)
+        yield from (f"  {plain(str(each))}" for each in plan.findings)
     yield ""
     yield summary(plan)
 
 
-def plan_html(plan: Plan) -> str:
+def plan_html(plan: AnyPlan[Shown]) -> str:
     """The plan as an HTML table, for notebooks; everything from outside is escaped."""
     rows: list[str] = []
     for action in plan.actions:
         changed = "<br>".join(escape(change_text(change)) for change in action.changes)
         because = f"<br><small>{escape(causes_text(action.causes))}</small>" if action.causes else ""
-        cells = [escape(each) for each in (sign_of(action), action.module, str(action.kind), str(action.job_id or ""))]
+        cells = [escape(each) for each in (sign_of(action), action.subject, action.doing)]
         cells += [escape(action.reason) + because, changed]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("", "module", "action", "job", "reason", "changes"))
-    found = "".join(f"<li>{escape(str(each))}</li>" for each in plan.diagnostics)
+    head = "".join(f"<th>{name}</th>" for name in ("", "what", "action", "reason", "changes"))
+    found = "".join(f"<li>{escape(str(each))}</li>" for each in plan.findings)
     return (
-        f"<table><caption>{escape(plan.basis.control_table)} → {escape(plan.workspace)}: {escape(summary(plan))}"
+        f"<table><caption>{escape(plan.heading)}: {escape(summary(plan))}"
         f"</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         + (f"<ul>{found}</ul>" if found else "")
     )

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
+from lakeflow_job_meta.diagnostics import errors_in
 from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.model.column import Column
+from lakeflow_job_meta.model.layout import Layout
+from lakeflow_job_meta.model.schema_file import IDENTIFIER, SchemaReader, TableFile
+
+__all__ = [
+    "Changes", "Column", "Commit", "Row", "RowChange", "Snapshot", "TableInfo", "TableName", "TableSpec",
+]  # fmt: skip
 
 Row = Mapping[str, Any]
 """One table row: column name to Python value; timestamps are aware datetimes in UTC."""
-
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-TYPES = {
-    "STRING": "STRING", "TEXT": "STRING", "INT": "INT", "INTEGER": "INT", "BIGINT": "BIGINT", "INT64": "BIGINT",
-    "LONG": "BIGINT", "SMALLINT": "SMALLINT", "DOUBLE": "DOUBLE", "FLOAT64": "DOUBLE", "FLOAT": "FLOAT",
-    "BOOLEAN": "BOOLEAN", "BOOL": "BOOLEAN", "TIMESTAMP": "TIMESTAMP", "DATE": "DATE", "BINARY": "BINARY",
-}  # fmt: skip
-MODES = ("NULLABLE", "REQUIRED", "REPEATED")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,39 +60,12 @@ class TableName:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a declaration; `default` is a SQL expression (`true`, `'x'`, `current_timestamp()`)."""
-
-    name: str
-    type: str
-    mode: str = "NULLABLE"
-    description: str = ""
-    default: str | None = None
-
-    @property
-    def required(self) -> bool:
-        return self.mode == "REQUIRED"
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Column:
-        """One field of a schema file: name, type, mode, description, default.
-
-        Raises:
-            InputError: a type or mode that isn't known, or a name that isn't an identifier.
-        """
-        name, kind, mode = str(data["name"]), str(data["type"]).upper(), str(data.get("mode", "NULLABLE")).upper()
-        if not IDENTIFIER.fullmatch(name):
-            raise InputError(f"column name '{name}' is not an identifier")
-        if kind not in TYPES:
-            raise InputError(f"column {name}: unknown type {kind}", hint="known: " + ", ".join(sorted(TYPES)))
-        if mode not in MODES:
-            raise InputError(f"column {name}: unknown mode {mode}", hint="known: " + ", ".join(MODES))
-        return cls(name, TYPES[kind], mode, str(data.get("description", "")), cast("str | None", data.get("default")))
-
-
-@dataclass(frozen=True, slots=True)
 class TableSpec:
-    """A table as declared: what a store needs to make it, and what a write needs to know its rows apart."""
+    """A table as declared: what a store needs to make it, and what a write needs to know its rows apart.
+
+    `cluster_by` is what the engine is asked to lay rows out by; where it can't cluster the table, the table's files are
+    Z-ordered by it.
+    """
 
     name: TableName
     columns: tuple[Column, ...]
@@ -102,34 +74,61 @@ class TableSpec:
     description: str = ""
     schema_version: int = 1
     properties: Mapping[str, str] = field(default_factory=dict[str, str])
+    cluster_by: tuple[str, ...] = ()
 
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
     @classmethod
-    def from_json(cls, name: TableName, data: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> TableSpec:
-        """A schema file's content: a list of fields, or an object with `fields` and what concerns the table."""
-        whole: Mapping[str, Any] = data if isinstance(data, Mapping) else {"fields": data}
+    def from_json(cls, name: TableName, data: Any) -> TableSpec:
+        """A schema file's content: a list of fields, or an object with `fields` and what concerns the table.
+
+        Raises:
+            InputError: with all that is wrong with it.
+        """
+        reader = SchemaReader()
+        file = reader.table(data)
+        layout = Layout.of(
+            file.columns,
+            file.partition_by,
+            file.cluster_by,
+            lambda what, position, message, hint: reader.find(f"{what}: {message}", (what, position), hint),
+        )
+        if wrong := errors_in(reader.found):
+            raise InputError(f"the schema of {name} can't be used", diagnostics=wrong)
+        return cls.of(name, file, layout)
+
+    @classmethod
+    def of(cls, name: TableName, file: TableFile, layout: Layout) -> TableSpec:
+        """The declaration that a schema file makes, laid out as it is to be."""
         return cls(
             name,
-            tuple(Column.from_json(each) for each in whole["fields"]),
-            key=tuple(whole.get("key", ())),
-            partition_by=tuple(whole.get("partition_by", ())),
-            description=str(whole.get("description", "")),
-            schema_version=int(whole.get("schema_version", 1)),
+            layout.columns,
+            key=file.key,
+            partition_by=layout.partition_by,
+            description=file.description,
+            schema_version=file.schema_version,
+            cluster_by=layout.cluster_by,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A table as a store finds it now; `ask_columns` gives its columns, for which a store may have to ask again."""
+    """A table as a store finds it now; `ask_columns` gives its columns, for which a store may have to ask again.
+
+    `tells_required` is whether the engine says which columns are REQUIRED.
+    """
 
     name: TableName
     table_id: str
     version: int
     properties: Mapping[str, str]
     ask_columns: Callable[[], tuple[Column, ...]] = field(repr=False, compare=False)
+    partition_by: tuple[str, ...] = ()
+    cluster_by: tuple[str, ...] = ()
+    description: str = ""
+    tells_required: bool = True
 
     @property
     def columns(self) -> tuple[Column, ...]:

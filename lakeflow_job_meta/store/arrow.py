@@ -5,8 +5,10 @@ Timestamps are aware datetimes in UTC on the Python side, microseconds on the Ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Context, Decimal
 from itertools import accumulate
 from typing import Any, cast
 
@@ -18,6 +20,7 @@ from arro3.core import (
     Schema,
     Table,
     list_array,  # pyright: ignore[reportUnknownVariableType] (partly untyped in arro3)
+    struct_array,  # pyright: ignore[reportUnknownVariableType] (as list_array)
 )
 
 from lakeflow_job_meta.errors import InputError
@@ -60,7 +63,40 @@ def values_of(column: ChunkedArray) -> Sequence[Any]:
 def without_metadata(schema: Any) -> Schema:
     """The schema's fields without comments and defaults: delta-rs refuses an append whose metadata differ from the
     table's, and its own schema doesn't repeat all of them."""
-    return Schema([Field(each.name, each.type, nullable=each.nullable) for each in Schema.from_arrow(schema)])
+    return Schema([_plain_field(each) for each in Schema.from_arrow(schema)])
+
+
+def _plain_field(field: Field) -> Field:
+    kind = field.type
+    if DataType.is_struct(kind):
+        kind = DataType.struct([_plain_field(each) for each in fields_of(kind)])
+    elif DataType.is_list(kind):
+        kind = DataType.list(_plain_field(cast("Field", kind.value_field)))
+    return Field(field.name, kind, nullable=field.nullable)
+
+
+def fields_of(kind: DataType) -> Sequence[Field]:
+    """The fields of a record's type."""
+    return kind.fields
+
+
+def conformed(rows: Table, schema: Schema) -> Table:
+    """The same rows as columns of exactly this schema, records and all.
+
+    Raises:
+        InputError: a value is missing where the schema wants one.
+    """
+    columns: list[ChunkedArray] = []
+    for each in schema:
+        column = rows.column(each.name)
+        try:
+            # Types are told apart without the names of their inner fields: to be cast they have to be all the same.
+            columns.append(column.cast(each.type) if DataType.is_nested(each.type) else column)
+        except Exception as problem:  # arro3 raises just that
+            if type(problem) is not Exception:
+                raise
+            raise InputError(f"column {each.name}: a required field of a record has no value") from problem
+    return Table.from_arrays(columns, schema=schema)  # pyright: ignore[reportUnknownMemberType] (partly untyped in arro3)
 
 
 def nullable(schema: Schema) -> Schema:
@@ -83,10 +119,14 @@ def with_texts(table: Table, name: str, texts: Sequence[str]) -> Table:
     return table.append_column(name, ChunkedArray([Array(texts, DataType.string())]))
 
 
+_MISFITS = (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError, ArithmeticError)
+"""What arro3, or Python, raises where a value is none of its type."""
+
+
 def _to_array(field: Field, values: list[Any]) -> Array:
     try:
         return _array_of(field.type, values)
-    except (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError) as problem:
+    except _MISFITS as problem:
         bad = _first_misfit(field.type, values)
         raise InputError(f"column {field.name}: {bad!r} is not a value of type {_plain(field.type)}") from problem
 
@@ -102,6 +142,11 @@ def _array_of(kind: DataType, values: list[Any]) -> Array:
         return Array(days, DataType.int32()).cast(kind)
     if DataType.is_list(kind):
         return _list_of(kind, values)
+    if DataType.is_struct(kind):
+        return _records_of(kind, values)
+    if DataType.is_decimal(kind):
+        texts = [None if value is None else _digits(kind, value) for value in values]
+        return Array(texts, DataType.string()).cast(kind)
     if DataType.is_integer(kind) and any(isinstance(value, bool) for value in values):
         raise TypeError("a boolean is not a number")
     return Array(values, kind)
@@ -115,6 +160,39 @@ def _list_of(kind: DataType, values: list[Any]) -> Array:
     return list_array(offsets, items, type=kind)
 
 
+def _records_of(kind: DataType, values: list[Any]) -> Array:
+    fields = fields_of(kind)
+    known = {each.name for each in fields}
+    for value in values:
+        if value is not None and (unknown := set(value) - known):
+            raise ValueError(f"no such field: {min(unknown)}")
+        for each in fields:
+            if value is not None and not each.nullable and value.get(each.name) is None:
+                raise ValueError(f"{each.name} is required")
+    parts = [
+        _array_of(each.type, [None if value is None else value.get(each.name) for value in values]) for each in fields
+    ]
+    missing = Array([value is None for value in values], DataType.bool())
+    return struct_array(parts, fields=fields, mask=missing)
+
+
+_DIGITS = re.compile(r"Decimal(?:128|256)\((\d+), (-?\d+)\)")
+
+
+def _digits(kind: DataType, value: Any) -> str:
+    """The number's text, unless it has more digits than its column: arro3 would round it, or make it NULL."""
+    found = _DIGITS.search(str(kind))
+    if found is None or isinstance(value, bool | float) or not isinstance(value, Decimal | int):
+        raise TypeError("not a decimal number")
+    precision, scale = int(found[1]), int(found[2])
+    sign, digits, exponent = Decimal(value).normalize(Context(prec=precision + 40)).as_tuple()
+    if not isinstance(exponent, int):
+        raise ValueError(f"{value} is not a number")
+    if -exponent > scale or len(digits) + exponent > precision - scale:
+        raise ValueError(f"more digits than DECIMAL({precision},{scale}) has")
+    return f"{Decimal((sign, digits, exponent)):f}"
+
+
 def _aware(value: Any) -> datetime:
     if not isinstance(value, datetime):
         raise TypeError("not a datetime")
@@ -125,7 +203,7 @@ def _first_misfit(kind: DataType, values: Iterable[Any]) -> Any:
     for value in values:
         try:
             _array_of(kind, [value])
-        except (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError):
+        except _MISFITS:
             return value
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from lakeflow_job_meta.model.table import Changes, Commit, Row, RowChange, Snapshot, TableInfo, TableName, TableSpec
@@ -81,6 +82,37 @@ class Store(Protocol):
         Raises:
             SqlError: a statement that isn't supported or is wrong; those before it stay done.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an engine can do with tables: cluster them by itself (liquid), change a column's type where it stands, fill
+    the defaults of columns that an INSERT leaves out."""
+
+    clusters: bool
+    changes_types: bool
+    fills_defaults: bool
+
+
+class TableStore(Store, Protocol):
+    """A store whose schemas and tables can be made to order, beyond what the product needs for its own."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the engine can do."""
+        ...
+
+    def listed(self, catalog: str, schema: str) -> list[TableName] | None:
+        """The tables of a schema, in order of their names; None where there is no such schema."""
+        ...
+
+    def ensure_schema(self, catalog: str, schema: str, description: str = "") -> None:
+        """Make the schema unless it exists."""
+        ...
+
+    def rename(self, table: TableName, to: TableName) -> None:
+        """Give the table another name in its schema."""
         ...
 
 

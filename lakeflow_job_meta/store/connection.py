@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Parameters = Mapping[str, str | int | float | bool | date | datetime | None]
 """Values by name, `:name` in the statement; anything bigger travels as JSON text."""
@@ -36,5 +36,18 @@ class Connection(Protocol):
             LostRace: a concurrent commit came first; nothing was written.
             SqlError: the engine says that the statement is wrong, or that we may not run it.
             StoreError: the engine can't be reached, or failed; what was written isn't known.
+        """
+        ...
+
+
+@runtime_checkable
+class Typed(Protocol):
+    """A connection that tells a table's whole schema, which SQL tells only in part: not which columns are required."""
+
+    def fields(self, table: str) -> Sequence[Mapping[str, Any]]:
+        """The table's columns as Spark and Delta write a schema as JSON: name, type, nullable, metadata.
+
+        Args:
+            table: The name, quoted.
         """
         ...

@@ -17,14 +17,16 @@ from typing import Any, TypeVar
 from lakeflow_job_meta.errors import ConflictError, SqlError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Changes, Commit, Row, RowChange, Snapshot, TableInfo, TableName, TableSpec
 from lakeflow_job_meta.settings import PRODUCT
-from lakeflow_job_meta.store import edits, statements
-from lakeflow_job_meta.store.base import SCHEMA_VERSION
-from lakeflow_job_meta.store.connection import Connection, LostRace
-from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY
+from lakeflow_job_meta.store import edits, statements, table_statements
+from lakeflow_job_meta.store.base import SCHEMA_VERSION, Abilities
+from lakeflow_job_meta.store.clustering import clustering
+from lakeflow_job_meta.store.connection import Connection, LostRace, Typed
+from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY, ENGINE_DEFAULTS
 from lakeflow_job_meta.store.feed import FEED, net
+from lakeflow_job_meta.store.generated import GENERATED_PROPERTY
 from lakeflow_job_meta.store.statements import Sql
 from lakeflow_job_meta.store.table_facts import TableFacts
-from lakeflow_job_meta.store.transaction import NotWritten, Transaction, columns_for, evaluated, selected
+from lakeflow_job_meta.store.transaction import NotWritten, Transaction, columns_for, evaluated, selected, settled
 
 Result = TypeVar("Result")
 
@@ -34,8 +36,6 @@ FAILURES = 2
 
 MOST_VERSIONS = 1000
 """A change feed over more versions than that isn't read: the whole table is quicker."""
-
-ENGINE_DEFAULTS = {"delta.feature.allowColumnDefaults": "supported"}
 
 _UNTELLING = ("CREATE", "REPLACE", "RESTORE", "CLONE", "CONVERT", "COLUMN", "SCHEMA", "PROPERTIES")
 """Words of operations that the change feed tells wrongly, or that may have changed what it tells."""
@@ -53,7 +53,7 @@ class SqlStore:
     def __init__(self, connection: Connection, *, table_defaults: str = PRODUCT) -> None:
         self.connection = connection
         self._engine_fills = table_defaults != PRODUCT
-        self._facts = TableFacts(self._run)
+        self._facts = TableFacts(self._run, connection.fields if isinstance(connection, Typed) else None)
         self._counting = threading.Lock()
         self._count = 0
 
@@ -83,12 +83,24 @@ class SqlStore:
         if defaults:
             properties |= ENGINE_DEFAULTS if self._engine_fills else {DEFAULTS_PROPERTY: json.dumps(defaults)}
         try:
-            _ = self._run(statements.create(spec, properties, with_defaults=self._engine_fills))
+            self._make(spec, properties)
         except (SqlError, TableNotFound) as problem:  # what isn't found is the schema
             if "ALREADY_EXISTS" in problem.message:
                 return False
             raise StoreError(f"{spec.name} can't be made: {problem.message}", hint=problem.hint) from problem
         return True
+
+    def _make(self, spec: TableSpec, properties: Mapping[str, str]) -> None:
+        kept = clustering(spec.cluster_by) if spec.partition_by else {}
+        expressions = {each.name: each.generated for each in spec.columns if each.generated is not None}
+        make = partial(table_statements.create, spec, with_defaults=self._engine_fills)
+        try:
+            _ = self._run(make({**properties, **kept}))
+        except SqlError as problem:
+            # Spark without Databricks has generated columns, but not in SQL.
+            if not expressions or "generated columns" not in problem.message:
+                raise
+            _ = self._run(make({**properties, **kept, GENERATED_PROPERTY: json.dumps(expressions)}, generated=False))
 
     def info(self, table: TableName) -> TableInfo | None:
         try:
@@ -141,6 +153,7 @@ class SqlStore:
                 edits.refuse_unknown(spec.name, row, columns)
             filled = edits.with_defaults(rows, columns, partial(evaluated, self._send))
             edits.refuse_missing(spec, filled, columns)
+            columns, filled = settled(self._facts, spec.name, columns, filled)
             insert = statements.insert(spec.name, columns, filled)
             _ = self._rerun(str(spec.name), lambda number: self._send(insert))
             self._facts.happened(spec.name)
@@ -163,6 +176,30 @@ class SqlStore:
 
     def history(self, table: TableName, limit: int = 100) -> list[Commit]:
         return self._facts.commits(table, limit)
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(clusters=True, changes_types=False, fills_defaults=self._engine_fills)
+
+    def listed(self, catalog: str, schema: str) -> list[TableName] | None:
+        place = f"{table_statements.quoted(catalog)}.{table_statements.quoted(schema)}"
+        try:
+            rows = self._run(f"SHOW TABLES IN {place}")
+        except TableNotFound:
+            return None
+        return sorted(TableName(catalog, schema, str(row["tableName"])) for row in rows if not row["isTemporary"])
+
+    def ensure_schema(self, catalog: str, schema: str, description: str = "") -> None:
+        _ = self._run(table_statements.create_schema(catalog, schema, description))
+
+    def rename(self, table: TableName, to: TableName) -> None:
+        try:
+            _ = self._run(table_statements.rename(table, to))
+        except SqlError as problem:
+            if "REQUIRES_SINGLE_PART_NAMESPACE" not in problem.message:
+                raise
+            _ = self._run(table_statements.rename(table, to, two_parts=True))
+        self._facts.happened(table, to)
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         from lakeflow_job_meta.store.sql.as_written import statements_of

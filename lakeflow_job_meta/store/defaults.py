@@ -16,6 +16,9 @@ from typing import Any, cast
 DEFAULTS_PROPERTY = "lakeflow_job_meta.defaults"
 """The table property that holds the defaults, as JSON by column."""
 
+ENGINE_DEFAULTS = {"delta.feature.allowColumnDefaults": "supported"}
+"""The table property without which an engine fills no defaults; with it, delta-rs can't write the table."""
+
 _CONSTANTS: dict[str, Any] = {"null": None, "true": True, "false": False}
 _NOW = re.compile(r"(current_timestamp|now|localtimestamp)(\(\s*\))?", re.IGNORECASE)
 _TODAY = re.compile(r"(current_date|curdate)(\(\s*\))?", re.IGNORECASE)

@@ -30,9 +30,12 @@ from lakeflow_job_meta.model.table import (
 from lakeflow_job_meta.store import delta_tables as delta
 from lakeflow_job_meta.store import edits, feed
 from lakeflow_job_meta.store.arrow import EPOCH, to_rows, to_table, with_texts
-from lakeflow_job_meta.store.base import SCHEMA_VERSION
+from lakeflow_job_meta.store.base import SCHEMA_VERSION, Abilities
+from lakeflow_job_meta.store.clustering import clustering, clustering_of
+from lakeflow_job_meta.store.delta_schema import columns_of
 from lakeflow_job_meta.store.delta_tables import Declaration, DeltaTables, Edit
 from lakeflow_job_meta.store.edits import ACTION
+from lakeflow_job_meta.store.generated import with_generated
 
 PUSHED_DOWN = 200
 """So many values of one column are given to delta-rs as a filter; more are cheaper to filter here."""
@@ -64,7 +67,7 @@ class DeltaStore:
         return f"embedded ({shown})"
 
     def create(self, spec: TableSpec) -> bool:
-        properties = {**spec.properties, SCHEMA_VERSION: str(spec.schema_version)}
+        properties = {**spec.properties, SCHEMA_VERSION: str(spec.schema_version), **clustering(spec.cluster_by)}
         return delta.make(
             self._tables, Declaration(spec.name, spec.columns, spec.partition_by, spec.description, properties)
         )
@@ -72,9 +75,17 @@ class DeltaStore:
     def info(self, table: TableName) -> TableInfo | None:
         try:
             with self._tables.latest(table) as opened:
-                metadata, columns = opened.metadata(), delta.columns_of(opened)
+                metadata, columns = opened.metadata(), columns_of(opened)
+                properties = dict(metadata.configuration)
                 return TableInfo(
-                    table, str(metadata.id), opened.version(), dict(metadata.configuration), lambda: columns
+                    table,
+                    str(metadata.id),
+                    opened.version(),
+                    properties,
+                    lambda: columns,
+                    partition_by=tuple(metadata.partition_columns),
+                    cluster_by=clustering_of(properties),
+                    description=str(metadata.description or ""),
                 )
         except TableNotFound:
             return None
@@ -108,17 +119,16 @@ class DeltaStore:
     ) -> int | None:
         with self._tables.latest(spec.name) as opened:
             snapshot = _snapshot(opened, None, where)
-            wanted = decide(snapshot)
-            rows = (
-                edits.edits_of(spec, delta.columns_of(opened), snapshot.rows, wanted, self._evaluate) if wanted else []
-            )
+            wanted, columns = decide(snapshot), columns_of(opened)
+            rows = edits.edits_of(spec, columns, snapshot.rows, wanted, self._evaluate) if wanted else []
             if not rows:
                 return None
-            schema = delta.arrow_schema(opened)
             if all(row[ACTION] == "insert" for row in rows):
-                delta.append(opened, to_table(rows, schema), "MERGE", alone=True)
+                delta.append(opened, to_table(rows, delta.append_schema(opened)), "MERGE", alone=True)
             else:
-                delta.commit(opened, _keyed_edit(spec, rows, to_table(rows, delta.edit_schema(schema))))
+                whole = with_generated(rows, columns)
+                schema = delta.edit_schema(delta.arrow_schema(opened))
+                delta.commit(opened, _keyed_edit(spec, whole, to_table(whole, schema)))
             return opened.version()
 
     def append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
@@ -127,12 +137,12 @@ class DeltaStore:
     def _append(self, spec: TableSpec, rows: Sequence[Row]) -> int:
         with self._tables.latest(spec.name) as opened:
             if rows:
-                columns = delta.columns_of(opened)
+                columns = columns_of(opened)
                 for row in rows:
                     edits.refuse_unknown(spec.name, row, columns)
                 filled = edits.with_defaults(rows, columns, self._evaluate)
                 edits.refuse_missing(spec, filled, columns)
-                delta.append(opened, to_table(filled, delta.arrow_schema(opened)), "WRITE", alone=False)
+                delta.append(opened, to_table(filled, delta.append_schema(opened)), "WRITE", alone=False)
             return opened.version()
 
     def _evaluate(self, expression: str) -> Any:
@@ -156,6 +166,23 @@ class DeltaStore:
     def history(self, table: TableName, limit: int = 100) -> list[Commit]:
         with self._tables.latest(table) as opened:
             return [_commit(each) for each in opened.history(limit)]
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(clusters=False, changes_types=True, fills_defaults=False)
+
+    def listed(self, catalog: str, schema: str) -> list[TableName] | None:
+        return self._tables.listed(catalog, schema) if self._tables.root.joinpath(catalog, schema).is_dir() else None
+
+    def ensure_schema(self, catalog: str, schema: str, description: str = "") -> None:
+        folder = self._tables.root.joinpath(catalog, schema)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StoreError(f"schema {catalog}.{schema} can't be made: {problem}") from problem
+
+    def rename(self, table: TableName, to: TableName) -> None:
+        delta.rename(self._tables, table, to)
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         from lakeflow_job_meta.store.sql.door import run

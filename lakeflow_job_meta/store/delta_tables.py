@@ -11,22 +11,21 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
-from arro3.core import Schema, Table
+from arro3.core import DataType, Schema, Table
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.schema import ArrayType, Field, PrimitiveType
 
-from lakeflow_job_meta.errors import ConflictError, StoreError, TableNotFound
+from lakeflow_job_meta.errors import ConflictError, SqlError, StoreError, TableNotFound
 from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.store.arrow import EPOCH, nullable, without_metadata
-from lakeflow_job_meta.store.defaults import defaults_of
+from lakeflow_job_meta.store.delta_schema import GENERATED, delta_fields
 from lakeflow_job_meta.store.edits import ACTION
 from lakeflow_job_meta.store.feed import FEED, log_file
 
@@ -35,12 +34,6 @@ Result = TypeVar("Result")
 ATTEMPTS = 20
 OPERATION = "lakeflowOperation"
 """The key of a commit's metadata that holds the statement: delta-rs calls all of ours MERGE or WRITE."""
-
-DELTA_TYPES = {
-    "STRING": "string", "INT": "integer", "BIGINT": "long", "SMALLINT": "short", "DOUBLE": "double",
-    "FLOAT": "float", "BOOLEAN": "boolean", "TIMESTAMP": "timestamp", "DATE": "date", "BINARY": "binary",
-}  # fmt: skip
-TYPE_NAMES = {delta: name for name, delta in DELTA_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +62,11 @@ class DeltaTables:
 
     def exists(self, name: TableName) -> bool:
         return (self.folder(name) / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(self.folder(name)))
+
+    def listed(self, catalog: str, schema: str) -> list[TableName]:
+        """The tables of one schema, in order of their names."""
+        logs = self.root.joinpath(catalog, schema).glob("*/_delta_log")
+        return sorted(TableName(catalog, schema, log.parent.name) for log in logs)
 
     @contextmanager
     def latest(self, name: TableName) -> Generator[DeltaTable, None, None]:
@@ -227,7 +225,8 @@ def overwrite(table: DeltaTable, rows: Table, operation: str) -> None:
 
 def commit(table: DeltaTable, edit: Edit) -> None:
     """Write the edit as the version that follows the one the table is open at."""
-    required = {each.name for each in arrow_schema(table) if not each.nullable}
+    # Equality of records isn't to be had: delta-rs can't write it into the log.
+    required = {each.name for each in arrow_schema(table) if not each.nullable and not DataType.is_nested(each.type)}
     same = [_same(_quoted(target), _quoted(source), target in required) for target, source in edit.match.items()]
     found = " AND ".join([f"s.{_quoted(ACTION)} <> 'insert'", *same])
     values = {_quoted(target): f"s.{_quoted(source)}" for target, source in edit.assign.items()}
@@ -265,41 +264,36 @@ def arrow_schema(table: DeltaTable) -> Schema:
     return without_metadata(table.schema().to_arrow())
 
 
+def append_schema(table: DeltaTable) -> Schema:
+    """The columns of rows to be added: delta-rs itself fills those that are generated."""
+    generated = {each.name for each in table.schema().fields if GENERATED in each.metadata}
+    return Schema([each for each in arrow_schema(table) if each.name not in generated])
+
+
 def edit_schema(schema: Schema) -> Schema:
     """The columns of an edit's source: all nullable, since a row to delete has only its key."""
     return nullable(schema)
 
 
-def columns_of(table: DeltaTable) -> tuple[Column, ...]:
-    """The table's columns in our own words."""
-    kept = {name.lower(): text for name, text in defaults_of(table.metadata().configuration).items()}
-    return tuple(_column(each, kept.get(each.name.lower())) for each in table.schema().fields)
+def rename(tables: DeltaTables, name: TableName, to: TableName) -> None:
+    """Give a table another name in its schema.
 
-
-def _column(field: Field, kept: str | None) -> Column:
-    metadata = cast("Mapping[str, Any]", field.metadata)
-    kind, repeated = field.type, False
-    if isinstance(kind, ArrayType):
-        kind, repeated = kind.element_type, True
-    name = TYPE_NAMES.get(kind.type, kind.type.upper()) if isinstance(kind, PrimitiveType) else str(kind.type).upper()
-    mode = "REPEATED" if repeated else "NULLABLE" if field.nullable else "REQUIRED"
-    default = metadata.get("CURRENT_DEFAULT", kept)
-    return Column(field.name, name, mode, str(metadata.get("comment", "")), None if default is None else str(default))
-
-
-def delta_field(column: Column) -> Field:
-    """The column as delta-rs wants it; description and default are the field's metadata."""
-    kind = PrimitiveType(DELTA_TYPES.get(column.type, column.type.lower()))
-    metadata = {"comment": column.description} if column.description else {}
-    if column.default is not None:
-        metadata["CURRENT_DEFAULT"] = column.default
-    repeated = column.mode == "REPEATED"
-    return Field(
-        column.name,
-        ArrayType(kind, contains_null=True) if repeated else kind,
-        nullable=not column.required,
-        metadata=metadata,
-    )
+    Raises:
+        TableNotFound: there is no such table.
+        SqlError: the new name is taken, or of another schema.
+    """
+    with tables.latest(name):
+        pass
+    if (to.catalog, to.schema) != (name.catalog, name.schema):
+        raise SqlError(f"{name} can only be renamed within its schema", hint=f"not to {to}")
+    if tables.exists(to):
+        raise SqlError(f"[TABLE_OR_VIEW_ALREADY_EXISTS] table {to} already exists")
+    tables.forget(name)
+    tables.forget(to)
+    try:
+        _ = tables.folder(name).rename(tables.folder(to))
+    except OSError as problem:
+        raise StoreError(f"{name} can't be renamed to {to}: {problem.strerror}") from problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,16 +316,18 @@ def make(tables: DeltaTables, wanted: Declaration) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         _ = DeltaTable.create(
             str(folder),
-            DeltaSchema([delta_field(each) for each in wanted.columns]),
+            DeltaSchema(delta_fields(wanted.columns)),
             partition_by=list(wanted.partition_by),
             description=wanted.description or None,
             configuration={FEED: "true", **dict(wanted.properties)},
             raise_if_key_not_exists=False,
             commit_properties=commit_by("CREATE TABLE"),
         )
-    except DeltaError as problem:
+    except (DeltaError, ValueError) as problem:  # ValueError: no such type
         if tables.exists(wanted.name):
             return False
+        with suppress(OSError):
+            folder.rmdir()  # unless somebody put something into it
         raise StoreError(f"{wanted.name} can't be made: {problem}") from problem
     except OSError as problem:
         raise StoreError(f"{wanted.name} can't be made: {problem}") from problem

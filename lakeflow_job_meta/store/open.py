@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lakeflow_job_meta.settings import SPARK, WAREHOUSE, Settings
-from lakeflow_job_meta.store.base import Store
+from lakeflow_job_meta.store.base import TableStore
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings) -> TableStore:
     """The store of these settings; nothing is read or made yet."""
     if settings.store == SPARK:
         from lakeflow_job_meta.store.spark import spark_store

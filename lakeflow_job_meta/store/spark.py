@@ -5,9 +5,10 @@ The session is somebody else's: its settings stay as they are.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -92,6 +93,12 @@ class SparkConnection:
         with _reported(), _ours():
             send = cast("Callable[..., DataFrame]", self._session.sql)  # pyright: ignore[reportUnknownMemberType] (partly untyped)
             return _rows(send(statement, args=dict(parameters) if parameters else None))
+
+    def fields(self, table: str) -> Sequence[Mapping[str, Any]]:
+        """The table's columns as JSON; see connection.Typed."""
+        with _reported(), _ours():
+            told = json.loads(self._session.table(table).schema.json())
+        return cast("Sequence[Mapping[str, Any]]", told["fields"])
 
 
 def _rows(frame: DataFrame) -> list[dict[str, Any]]:

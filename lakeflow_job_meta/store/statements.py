@@ -1,6 +1,6 @@
-"""Databricks SQL as text, pure: every name quoted, every value a parameter.
+"""Databricks SQL that reads and writes rows, as text, pure: every name quoted, every value a parameter.
 
-Only where the grammar takes no parameter (names, versions, comments and properties of a new table) is something written
+Only where the grammar takes no parameter (names, versions) is something written
 into the text, and then quoted or a number.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from lakeflow_job_meta.model.table import Column, Row, TableName, TableSpec
 from lakeflow_job_meta.store.edits import ACTION
 from lakeflow_job_meta.store.engine_errors import MOVED
-from lakeflow_job_meta.store.feed import FEED
+from lakeflow_job_meta.store.table_statements import full_name, listed, literal, quoted
 from lakeflow_job_meta.store.values import arrived, json_type, stored, travelling
 
 Where = Mapping[str, Sequence[Any]]
@@ -38,29 +38,6 @@ class Sql:
     parameters: Mapping[str, Any]
 
 
-def quoted(name: str) -> str:
-    """The name as an identifier.
-
-    >>> quoted("a`b")
-    '`a``b`'
-    """
-    return "`" + name.replace("`", "``") + "`"
-
-
-def full_name(table: TableName) -> str:
-    """The table's three parts, quoted."""
-    return ".".join(quoted(part) for part in (table.catalog, table.schema, table.name))
-
-
-def literal(text: str) -> str:
-    """The text as a string literal.
-
-    >>> print(literal("it's"))
-    'it\\'s'
-    """
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r") + "'"
-
-
 def detail(table: TableName) -> str:
     """Asks for the table's id and properties."""
     return f"DESCRIBE DETAIL {full_name(table)}"
@@ -76,49 +53,10 @@ def history(table: TableName, limit: int) -> str:
     return f"DESCRIBE HISTORY {full_name(table)} LIMIT {limit:d}"
 
 
-def create(spec: TableSpec, properties: Mapping[str, str], *, with_defaults: bool) -> str:
-    """Makes the table; fails where it exists already."""
-    columns = ",\n  ".join(_declaration(each, with_defaults) for each in spec.columns)
-    parts = [f"CREATE TABLE {full_name(spec.name)} (\n  {columns}\n) USING DELTA"]
-    if spec.partition_by:
-        parts.append(f"PARTITIONED BY ({_list(spec.partition_by)})")
-    if spec.description:
-        parts.append(f"COMMENT {literal(spec.description)}")
-    parts.append(_properties({FEED: "true", **properties}))
-    return "\n".join(parts)
-
-
-def add_column(table: TableName, column: Column) -> str:
-    """Adds a column, which comes last; NULL in the rows that there are."""
-    return f"ALTER TABLE {full_name(table)} ADD COLUMN {_declaration(column, with_default=False)}"
-
-
-def set_properties(table: TableName, properties: Mapping[str, str]) -> str:
-    """Sets these properties of the table, and leaves the others."""
-    return f"ALTER TABLE {full_name(table)} SET {_properties(properties)}"
-
-
-def _properties(properties: Mapping[str, str]) -> str:
-    listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in properties.items())
-    return f"TBLPROPERTIES ({listed})"
-
-
-def _declaration(column: Column, with_default: bool) -> str:
-    kind = f"ARRAY<{column.type}>" if column.mode == "REPEATED" else column.type
-    parts = [quoted(column.name), kind]
-    if column.required:
-        parts.append("NOT NULL")
-    if with_default and column.default is not None:
-        parts.append(f"DEFAULT {column.default}")
-    if column.description:
-        parts.append(f"COMMENT {literal(column.description)}")
-    return " ".join(parts)
-
-
 def select(table: TableName, version: int, *, columns: Sequence[str] | None = None, where: Where | None = None) -> Sql:
     """Reads rows of one version."""
     text, parameters = _predicate(where or {})
-    asked = "*" if columns is None else _list(columns)
+    asked = "*" if columns is None else listed(columns)
     return Sql(f"SELECT {asked} FROM {full_name(table)} VERSION AS OF {version:d} WHERE {text}", parameters)
 
 
@@ -146,7 +84,7 @@ def insert(table: TableName, columns: Sequence[Column], rows: Sequence[Row]) -> 
     names = [each.name for each in columns]
     values = ", ".join(arrived(column, f"s.c{position}") for position, column in enumerate(columns))
     return Sql(
-        f"INSERT INTO {full_name(table)} ({_list(names)})\nSELECT {values} FROM ({_unpacked(columns, {})}) AS s",
+        f"INSERT INTO {full_name(table)} ({listed(names)})\nSELECT {values} FROM ({_unpacked(columns, {})}) AS s",
         {"rows": _packed(columns, rows, {})},
     )
 
@@ -223,7 +161,7 @@ def _clauses(decided: Decided, values: Mapping[str, str]) -> list[str]:
     return [
         *clauses,
         f"WHEN MATCHED THEN UPDATE SET t.{quoted(key[0])} = {_MOVED}",
-        f"WHEN NOT MATCHED THEN INSERT ({_list(inserted)}) VALUES ({', '.join(inserted.values())})",
+        f"WHEN NOT MATCHED THEN INSERT ({listed(inserted)}) VALUES ({', '.join(inserted.values())})",
     ]
 
 
@@ -292,7 +230,3 @@ def _predicate(where: Where, *, alias: str = "", start: str = "w") -> tuple[str,
             choices.append(f"{column} IN ({', '.join(f':{marker}' for marker in markers)})")
         conditions.append(f"({' OR '.join(choices)})" if choices else "false")
     return " AND ".join(conditions) or "true", parameters
-
-
-def _list(names: Collection[str] | Iterable[str]) -> str:
-    return ", ".join(quoted(name) for name in names)

@@ -10,9 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from lakeflow_job_meta.errors import TableNotFound
-from lakeflow_job_meta.model.table import TYPES, Column, Commit, TableInfo, TableName
+from lakeflow_job_meta.model.table import Column, Commit, TableInfo, TableName
 from lakeflow_job_meta.store import statements
+from lakeflow_job_meta.store.clustering import clustering_of
 from lakeflow_job_meta.store.defaults import defaults_of
+from lakeflow_job_meta.store.generated import generated_of
+from lakeflow_job_meta.store.table_statements import full_name
+from lakeflow_job_meta.store.type_text import column_of_text, with_fields
 
 Rows = list[dict[str, Any]]
 RECENT = 10
@@ -43,6 +47,9 @@ class Facts:
     table_id: str
     properties: Mapping[str, str]
     columns: tuple[Column, ...] | None = None
+    partition_by: tuple[str, ...] = ()
+    cluster_by: tuple[str, ...] = ()
+    description: str = ""
 
     @property
     def commit(self) -> tuple[int, datetime]:
@@ -61,10 +68,12 @@ class TableFacts:
 
     Args:
         run: runs a statement without parameters.
+        fields: tells a table's whole schema as JSON; None where the engine can't.
     """
 
-    def __init__(self, run: Callable[[str], Rows]) -> None:
+    def __init__(self, run: Callable[[str], Rows], fields: Callable[[str], Sequence[Mapping[str, Any]]] | None) -> None:
         self._run = run
+        self._fields = fields
         self._known: dict[TableName, Facts] = {}
         self._recent: dict[TableName, list[Commit]] = {}
         self._look = _Look()
@@ -111,6 +120,9 @@ class TableFacts:
         columns = facts.columns
         if columns is None:
             columns = columns_of(self._run(statements.describe(table)), facts.properties)
+            if self._fields is not None:
+                told = {str(field["name"]): field for field in self._fields(full_name(table))}
+                columns = tuple(with_fields(each, told[each.name]) if each.name in told else each for each in columns)
             self._known[table] = facts = replace(facts, columns=columns)
             if self._look.seen is not None:
                 self._look.seen[table] = facts
@@ -119,7 +131,17 @@ class TableFacts:
     def info(self, table: TableName) -> TableInfo:
         """The table now, as the store's callers know it."""
         facts = self.newest(table)
-        return TableInfo(table, facts.table_id, facts.version, facts.properties, lambda: self.with_columns(table)[1])
+        return TableInfo(
+            table,
+            facts.table_id,
+            facts.version,
+            facts.properties,
+            lambda: self.with_columns(table)[1],
+            partition_by=facts.partition_by,
+            cluster_by=facts.cluster_by,
+            description=facts.description,
+            tells_required=self._fields is not None,
+        )
 
     def commits(self, table: TableName, limit: int) -> list[Commit]:
         """The newest commits, the newest first."""
@@ -160,7 +182,15 @@ class TableFacts:
     def _asked(self, table: TableName, newest: Commit) -> Facts:
         (row,) = self._run(statements.detail(table))
         properties = {str(name): str(value) for name, value in dict(row["properties"] or {}).items()}
-        return Facts(newest.version, newest.timestamp, str(row["id"]), properties)
+        return Facts(
+            newest.version,
+            newest.timestamp,
+            str(row["id"]),
+            properties,
+            partition_by=tuple(row.get("partitionColumns") or ()),
+            cluster_by=tuple(row.get("clusteringColumns") or ()) or clustering_of(properties),
+            description=str(row.get("description") or ""),
+        )
 
 
 def _only_rows_since(known: Facts, commits: Sequence[Commit]) -> bool:
@@ -186,13 +216,15 @@ def columns_of(described: Sequence[Mapping[str, Any]], properties: Mapping[str, 
         if not name or (name.startswith("# ") and name != "# col_name"):
             section = name or "#"
         elif not section:
-            columns.append(_column(name, kind, comment))
+            columns.append(column_of_text(name, kind, comment))
         elif section == "# Column Default Values" and name != "# col_name":
             defaults[name.lower()] = comment
-    return tuple(replace(each, default=defaults.get(each.name.lower())) for each in columns)
+    generated = generated_of(properties)
+    return tuple(
+        replace(each, default=_given(defaults.get(each.name.lower())), generated=generated.get(each.name))
+        for each in columns
+    )
 
 
-def _column(name: str, kind: str, comment: str) -> Column:
-    text = kind.upper()
-    repeated = text.startswith("ARRAY<") and text[6:-1] in TYPES
-    return Column(name, text[6:-1] if repeated else text, "REPEATED" if repeated else "NULLABLE", comment)
+def _given(default: str | None) -> str | None:
+    return None if default == "NULL" else default

@@ -15,6 +15,7 @@ from lakeflow_job_meta.model.table import Changes, Column, Row, Snapshot, TableN
 from lakeflow_job_meta.store import edits, statements
 from lakeflow_job_meta.store.edits import ACTION
 from lakeflow_job_meta.store.feed import FEED
+from lakeflow_job_meta.store.generated import generated_of, with_generated
 from lakeflow_job_meta.store.statements import HASH, Decided, Sql, Where
 from lakeflow_job_meta.store.table_facts import RECENT, Facts, TableFacts
 from lakeflow_job_meta.store.values import stored
@@ -105,6 +106,7 @@ class Transaction:
             return None
         columns = columns_for(self.facts, self.spec, wanted.upserts)
         rows = edits.edits_of(self.spec, columns, read, wanted, lambda default: evaluated(self.run, default))
+        columns, rows = settled(self.facts, self.spec.name, columns, rows)
         return Decided(self.spec, self.where, hashes, list(read[0]) if read else [], columns, rows) if rows else None
 
     def _find(self, before: Facts, decided: Decided) -> int | None:
@@ -161,6 +163,17 @@ def columns_for(facts: TableFacts, spec: TableSpec, rows: Sequence[Row]) -> Sequ
         return spec.columns
     _, found = facts.with_columns(spec.name)
     return (*spec.columns, *(each for each in found if each.name in others))
+
+
+def settled(
+    facts: TableFacts, table: TableName, columns: Sequence[Column], rows: Sequence[Row]
+) -> tuple[Sequence[Column], Sequence[Row]]:
+    """The columns and rows without what the engine generates, and with what it leaves to us to generate."""
+    if all(each.generated is None for each in columns):
+        return columns, rows
+    ours = generated_of(facts.newest(table).properties)
+    columns = [each for each in columns if each.generated is None or each.name in ours]
+    return columns, with_generated(rows, columns)
 
 
 def evaluated(run: Run, expression: str) -> Any:

@@ -6,14 +6,16 @@ A text means the same in every engine, version and time zone; the statement cast
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from lakeflow_job_meta.errors import InputError
-from lakeflow_job_meta.model.table import Column
+from lakeflow_job_meta.model.column import NULLABLE, Column
+from lakeflow_job_meta.model.table_types import STRUCT
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -116,8 +118,19 @@ def travelling(column: Column, value: Any) -> str | list[str | None] | None:
 
 
 def _text(column: Column, value: Any) -> str | None:
+    if value is None:
+        return None
+    if column.type == STRUCT:
+        return json.dumps(value, default=_in_json, separators=(",", ":"))
     kind = _KINDS.get(column.type)
-    return None if value is None else kind.text(value) if kind else str(value)
+    return kind.text(value) if kind else str(value)
+
+
+def _in_json(value: object) -> str:
+    """What JSON has no value for, as from_json takes it."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def json_type(column: Column) -> str:
@@ -129,6 +142,8 @@ def arrived(column: Column, expression: str) -> str:
     """The SQL expression that makes the column's value of a travelling one."""
     kind = _KINDS.get(column.type)
     cast = kind.sql if kind else f"CAST({{}} AS {column.type})"
+    if column.type == STRUCT:
+        cast = f"from_json({{}}, '{replace(column, mode=NULLABLE).sql_type}')"
     if column.mode == "REPEATED":
         return expression if cast == "{}" else f"transform({expression}, x -> {cast.format('x')})"
     return cast.format(expression)

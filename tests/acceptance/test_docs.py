@@ -3,8 +3,9 @@ page of commands names each command and option that there is, and no other.
 
 A page runs in a folder of its own. Blocks marked `console` are commands after `$` and what they print, where
 a line `...` stands for any lines, and ids, times and the width of tables don't matter; a command without output below
-it only has to succeed. Blocks marked `python` run too. `no-run` after the language means: needs something that a test
-has not (a real workspace, the databricks CLI, a process that doesn't end); commands must be known all the same.
+it only has to succeed. Blocks marked `python` run too. Blocks marked `yaml` are modules, or `yaml setup`. `no-run`
+after the language means: needs something that a test has not (a real workspace, the databricks CLI, a process that
+doesn't end); commands must be known all the same.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import pytest
 import typer
 
 from lakeflow_job_meta.cli.app import app, run
+from lakeflow_job_meta.model.table_types import DECIMALS, MOST_DIGITS, REFUSED, TYPES
 from lakeflow_job_meta.workspace.launcher import stop_local
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -234,7 +236,9 @@ def test_python_that_is_not_run_compiles_and_commands_that_are_not_run_are_known
 def test_every_yaml_and_json_example_is_valid_metadata(tmp_path: Path) -> None:
     notebook = {"task_type": "notebook", "notebook_path": "/x"}
     environments = [{"environment_key": "default", "spec": {"environment_version": "3"}}]
-    examples = {block.name: block.text for page in PAGES for block in blocks(page, "yaml")}
+    examples = {
+        block.name: block.text for page in PAGES for block in blocks(page, "yaml") if "setup" not in block.marks
+    }
     for block in blocks(ROOT / "docs" / "control-table.md", "json"):
         configs = {"orders": notebook, "example": json.loads(block.text)}
         sources = [{"source_id": name, "transformation_config": config} for name, config in configs.items()]
@@ -247,6 +251,15 @@ def test_every_yaml_and_json_example_is_valid_metadata(tmp_path: Path) -> None:
         with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()), kept_logging():
             code = run(["validate", str(file)])
         assert code == 0, f"{name}: {printed.getvalue()}"
+
+
+def test_the_table_of_types_names_each_type_and_what_becomes_of_it() -> None:
+    text = (ROOT / "docs" / "bootstrap.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[A-Z][^|]*) \| ([^|]*) \|", text, re.MULTILINE)
+    told = {name: becomes.split("`")[1] for names, becomes in rows for name in re.findall(r"`(\w+)`", names)}
+    decimals = {name: f"DECIMAL({most},{scale})" for name, (most, scale) in DECIMALS.items() if most <= MOST_DIGITS}
+    big = dict.fromkeys(DECIMALS.keys() - decimals.keys(), "DECIMAL(p,s)")
+    assert told == {**TYPES, **decimals, **big, **dict.fromkeys(REFUSED, "refused")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -286,7 +299,8 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
     words = [word for word in words if word not in ("-v", "--verbose")]
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
-    assert not getattr(command, "commands", {}), f"unknown command: {words}"
+    alone = not getattr(command, "commands", {}) or command.invoke_without_command
+    assert alone, f"unknown command: {words}"
     return command, words
 
 

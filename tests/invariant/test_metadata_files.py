@@ -28,6 +28,11 @@ def test_there_are_files_to_look_at() -> None:
     assert len(FILES) >= 8
 
 
+def test_the_folder_of_all_metadata_loads_as_a_whole(project: Project) -> None:
+    assert project.manager.load_yaml(ROOT / "metadata").wrote
+    assert project.orchestrator.plan().diagnostics == ()
+
+
 @pytest.mark.parametrize("path", FILES, ids=by_path)
 def test_applying_then_planning_finds_nothing(project: Project, path: Path) -> None:
     project.manager.load_yaml(path)

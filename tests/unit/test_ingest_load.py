@@ -181,6 +181,20 @@ def test_nothing_is_written_if_any_file_has_an_error(store: DeltaStore, folder: 
     assert store.info(TABLES.control.name) is None
 
 
+def test_files_that_something_else_reads_are_left_to_it_unless_they_are_all_there_is(
+    store: DeltaStore, folder: Path
+) -> None:
+    for name, text in {"config.yml": "dataset: d\ntables: [t]\n", "0001_a.yml": "up: SELECT 1\n"}.items():
+        (folder / name).write_text(text, "utf-8")
+    with pytest.raises(InputError, match=r"0001_a.yml:1:1: error: not a modules file.*'up' belongs in another folder"):
+        load(store, TABLES, folder, now=NOW)
+    (folder / "m.yml").write_text("modules:\n" + module("m", "a"), "utf-8")
+    assert load(store, TABLES, folder, now=NOW).wrote
+    (folder / "typo.yml").write_text("module:\n" + module("n", "a") + "tables: []\n", "utf-8")
+    with pytest.raises(InputError, match=r"typo.yml:1:1: error: not a modules file"):
+        load(store, TABLES, folder, now=NOW)
+
+
 def test_findings_about_rows_that_the_file_does_not_declare_do_not_block(store: DeltaStore, folder: Path) -> None:
     TABLES.ensure(store)
     store.append(TABLES.control, [{"module_name": "m", "source_id": "broken", "transformation_config": "{..."}])

@@ -1,21 +1,25 @@
-"""CREATE, DROP, ALTER, TRUNCATE: tables and schemas themselves."""
+"""CREATE, DROP, TRUNCATE: tables and schemas themselves."""
 
 from __future__ import annotations
 
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
 from sqlglot import Expr, exp
 
+from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.model.table import IDENTIFIER, Column, TableName
 from lakeflow_job_meta.store import delta_tables as delta
+from lakeflow_job_meta.store.clustering import clustering
 from lakeflow_job_meta.store.delta_tables import Declaration, DeltaTables
 from lakeflow_job_meta.store.feed import FEED
+from lakeflow_job_meta.store.sql.columns import column_of
 from lakeflow_job_meta.store.sql.names import table_name
 from lakeflow_job_meta.store.sql.query import bind, known, not_found
 from lakeflow_job_meta.store.sql.session import Session
@@ -23,11 +27,7 @@ from lakeflow_job_meta.store.sql.target import DUCKDB_TYPES
 
 Rows = list[dict[str, Any]]
 
-_TYPES = {
-    "TEXT": "STRING", "VARCHAR": "STRING", "CHAR": "STRING", "INT": "INT", "BIGINT": "BIGINT", "SMALLINT": "SMALLINT",
-    "TINYINT": "BYTE", "DOUBLE": "DOUBLE", "FLOAT": "FLOAT", "BOOLEAN": "BOOLEAN", "TIMESTAMPTZ": "TIMESTAMP",
-    "TIMESTAMP": "TIMESTAMP", "DATE": "DATE", "BINARY": "BINARY",
-}  # fmt: skip
+_SCHEMAS = ("SCHEMA", "DATABASE")
 _COPIES: dict[type[Expr], str] = {exp.LikeProperty: "LIKE", exp.Clone: "CLONE"}
 _FEATURE_OF_DEFAULTS = "delta.feature.allowcolumndefaults"
 
@@ -39,7 +39,7 @@ def create(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
         raise SqlError(
             f"CREATE OR REPLACE {kind} isn't supported by the embedded store", hint="DROP TABLE, then CREATE"
         )
-    if kind in {"SCHEMA", "DATABASE"}:
+    if kind in _SCHEMAS:
         return _create_schema(tables, tree)
     if kind != "TABLE":
         raise SqlError(f"CREATE {kind} isn't supported by the embedded store")
@@ -57,7 +57,7 @@ def create(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
         return _create_as(tables, session, tree, name)
     if not isinstance(tree.this, exp.Schema):
         raise SqlError(f"CREATE TABLE {name} names no columns", hint="CREATE TABLE c.s.t (id STRING, n INT)")
-    columns = [_column(each) for each in tree.this.expressions]
+    columns = [column_of(each) for each in tree.this.expressions]
     if len({column.name.lower() for column in columns}) < len(columns):
         raise SqlError(f"[COLUMN_ALREADY_EXISTS] CREATE TABLE {name} names one column twice")
     wanted = _declaration(name, tree, columns)
@@ -70,41 +70,6 @@ def _there(name: TableName, tree: Expr) -> Rows:
     raise SqlError(f"[TABLE_OR_VIEW_ALREADY_EXISTS] table {name} already exists", hint="CREATE TABLE IF NOT EXISTS")
 
 
-def _column(node: Expr) -> Column:
-    if not isinstance(node, exp.ColumnDef):
-        raise SqlError(f"'{node.sql('databricks')}' isn't supported in CREATE TABLE by the embedded store")
-    if not IDENTIFIER.fullmatch(node.name):
-        raise SqlError(f"column name '{node.name}' is not an identifier")
-    mode, text, default = "NULLABLE", "", None
-    for constraint in node.args.get("constraints") or ():
-        kind = constraint.args["kind"]
-        if isinstance(kind, exp.NotNullColumnConstraint):
-            mode = "NULLABLE" if kind.args.get("allow_null") else "REQUIRED"
-        elif isinstance(kind, exp.CommentColumnConstraint):
-            text = str(kind.this.this)
-        elif isinstance(kind, exp.DefaultColumnConstraint):
-            default = kind.this.sql("databricks")
-        else:
-            raise SqlError(f"column {node.name}: {kind.sql('databricks')} isn't supported by the embedded store")
-    return Column(node.name, _type(node), mode, text, default)
-
-
-def _type(node: Expr) -> str:
-    kind = node.args.get("kind")
-    if not isinstance(kind, exp.DataType):
-        raise SqlError(f"column {node.name} has no type")
-    name = str(getattr(kind.this, "value", kind.this))
-    if name == "DECIMAL":
-        precision, scale = ([each.sql() for each in kind.expressions] + ["10", "0"][len(kind.expressions) :])[:2]
-        return f"DECIMAL({precision},{scale})"
-    if name not in _TYPES:
-        raise SqlError(
-            f"column {node.name}: the type {kind.sql('databricks')} isn't supported by the embedded store",
-            hint="known: " + ", ".join(sorted({*_TYPES.values(), "DECIMAL"})),
-        )
-    return _TYPES[name]
-
-
 def _declaration(name: TableName, tree: Expr, columns: Sequence[Column]) -> Declaration:
     partition_by: list[str] = []
     description, properties = "", dict[str, str]()
@@ -112,10 +77,12 @@ def _declaration(name: TableName, tree: Expr, columns: Sequence[Column]) -> Decl
     for each in given.expressions if given is not None else ():
         if isinstance(each, exp.PartitionedByProperty):
             partition_by = [_partition(part, columns) for part in each.this.expressions]
+        elif isinstance(each, exp.ClusterProperty):
+            properties |= clustering([_partition(part, columns) for part in each.expressions])
         elif isinstance(each, exp.SchemaCommentProperty):
             description = str(each.this.this)
         elif type(each) is exp.Property:
-            properties |= _property(each)
+            properties |= property_of(each)
         elif not (isinstance(each, exp.FileFormatProperty) and each.this.name.upper() == "DELTA"):
             raise SqlError(f"{each.sql('databricks')} isn't supported in CREATE TABLE by the embedded store")
     return Declaration(name, columns, partition_by, description, properties)
@@ -125,10 +92,11 @@ def _partition(part: Expr, columns: Sequence[Column]) -> str:
     for column in columns:
         if column.name.lower() == part.name.lower():
             return column.name
-    raise SqlError(f"PARTITIONED BY {part.sql('databricks')}: no such column")
+    raise SqlError(f"PARTITIONED BY or CLUSTER BY {part.sql('databricks')}: no such column")
 
 
-def _property(node: Expr) -> dict[str, str]:
+def property_of(node: Expr) -> dict[str, str]:
+    """One pair of TBLPROPERTIES."""
     # Unquoted, `a.b.c` is one name too.
     name = node.this.sql("databricks").replace("`", "") if isinstance(node.this, exp.Dot) else node.this.name
     value = node.args["value"]
@@ -180,18 +148,25 @@ def _storable(column: str, kind: str) -> str:
 
 
 def _create_schema(tables: DeltaTables, tree: Expr) -> Rows:
-    parts = [part.name for part in tree.this.parts] if isinstance(tree.this, exp.Table) else []
-    if len(parts) != 2 or not all(IDENTIFIER.fullmatch(part) for part in parts):
-        raise SqlError(f"'{tree.this.sql('databricks')}' is not a schema's name", hint="write catalog.schema")
-    folder = tables.root.joinpath(*(part.lower() for part in parts))
+    parts = _schema_parts(tree.this)
+    folder = tables.root.joinpath(*parts)
     if folder.is_dir() and not tree.args.get("exists"):
         raise SqlError(f"[SCHEMA_ALREADY_EXISTS] schema {'.'.join(parts)} already exists")
     folder.mkdir(parents=True, exist_ok=True)
     return []
 
 
+def _schema_parts(node: Expr) -> tuple[str, str]:
+    parts = [part.name.lower() for part in node.parts] if isinstance(node, exp.Table) else []
+    if len(parts) != 2 or not all(IDENTIFIER.fullmatch(part) for part in parts):
+        raise SqlError(f"'{node.sql('databricks')}' is not a schema's name", hint="write catalog.schema")
+    return (parts[0], parts[1])
+
+
 def drop(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
-    """DROP TABLE: the table is out of sight at once, its files go after that."""
+    """DROP TABLE, DROP SCHEMA: out of sight at once, the files go after that."""
+    if str(tree.args.get("kind")).upper() in _SCHEMAS:
+        return _drop_schema(tables, tree)
     if str(tree.args.get("kind")).upper() != "TABLE":
         raise SqlError(f"DROP {tree.args.get('kind')} isn't supported by the embedded store")
     name = table_name(tree.this or tree.args["tables"][0])
@@ -200,60 +175,44 @@ def drop(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
             return []
         raise not_found(tables, name)
     tables.forget(name)
+    _remove(tables, tables.folder(name))
+    return []
+
+
+def _drop_schema(tables: DeltaTables, tree: Expr) -> Rows:
+    parts = _schema_parts(tree.this or tree.args["tables"][0])
+    folder = tables.root.joinpath(*parts)
+    if not folder.is_dir():
+        if tree.args.get("exists"):
+            return []
+        raise SqlError(f"[SCHEMA_NOT_FOUND] schema {'.'.join(parts)} does not exist")
+    there = tables.listed(*parts)
+    if there and not tree.args.get("cascade"):
+        raise SqlError(
+            f"[SCHEMA_NOT_EMPTY] schema {'.'.join(parts)} has {counted(len(there), 'table')}",
+            hint="DROP SCHEMA … CASCADE",
+        )
+    if not tree.args.get("cascade"):
+        try:
+            folder.rmdir()
+        except OSError as problem:
+            said = f"[SCHEMA_NOT_EMPTY] schema {'.'.join(parts)} holds what is no table"
+            raise SqlError(said, hint=f"look into {folder}") from problem
+        return []
+    for name in there:
+        tables.forget(name)
+    _remove(tables, folder)
+    return []
+
+
+def _remove(tables: DeltaTables, folder: Path) -> None:
     bin_ = tables.root / ".dropped" / uuid.uuid4().hex
     bin_.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _ = tables.folder(name).rename(bin_)
+        _ = folder.rename(bin_)
     except FileNotFoundError:
-        return []
+        return
     shutil.rmtree(bin_, ignore_errors=True)
-    return []
-
-
-def alter(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
-    """ALTER TABLE … ADD COLUMN(S), SET TBLPROPERTIES."""
-    name = table_name(tree.this)
-    actions = [part for action in tree.args["actions"] for part in _parts(action)]
-    with known(tables, name), tables.latest(name) as opened:
-        present = {column.name.lower() for column in delta.columns_of(opened)}
-        if actions and all(isinstance(each, exp.ColumnDef) for each in actions):
-            fields = [delta.delta_field(column) for column in _added(name, actions, present)]
-            if fields:
-                opened.alter.add_columns(fields, commit_properties=delta.commit_by("ADD COLUMNS"))
-            return []
-        properties: dict[str, str] = {}
-        for each in actions:
-            if not isinstance(each, exp.AlterSet):
-                raise SqlError(f"ALTER TABLE … {each.sql('databricks')} isn't supported by the embedded store")
-            for pair in each.find_all(exp.Property):
-                properties |= _property(pair)
-        if not properties:
-            raise SqlError("this form of ALTER TABLE isn't supported by the embedded store")
-        opened.alter.set_table_properties(
-            properties, raise_if_not_exists=False, commit_properties=delta.commit_by("SET TBLPROPERTIES")
-        )
-    return []
-
-
-def _parts(action: Expr) -> Sequence[Expr]:
-    return action.expressions if isinstance(action, exp.Schema) else [action]
-
-
-def _added(name: TableName, nodes: Sequence[Expr], present: set[str]) -> list[Column]:
-    columns: list[Column] = []
-    for node in nodes:
-        column = _column(node)
-        if column.name.lower() in present:
-            if node.args.get("exists"):
-                continue
-            raise SqlError(f"[FIELD_ALREADY_EXISTS] {name} has a column '{column.name}' already")
-        if column.required or column.default is not None or node.args.get("position"):
-            raise SqlError(
-                f"ADD COLUMN {column.name}: NOT NULL, DEFAULT, FIRST and AFTER aren't supported",
-                hint="existing rows have no value for it",
-            )
-        columns.append(column)
-    return columns
 
 
 def truncate(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
@@ -268,6 +227,5 @@ def truncate(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
 STATEMENTS: dict[type[Expr], Callable[[DeltaTables, Session, Expr], Rows]] = {
     exp.Create: create,
     exp.Drop: drop,
-    exp.Alter: alter,
     exp.TruncateTable: truncate,
 }

@@ -11,7 +11,7 @@ from sqlglot import Expr, exp
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.store.delta_tables import DeltaTables
-from lakeflow_job_meta.store.sql import ddl, insert, maintenance, modify, query
+from lakeflow_job_meta.store.sql import alter, ddl, insert, maintenance, modify, query
 from lakeflow_job_meta.store.sql.dialect import Statement, first_words, parse, statements
 from lakeflow_job_meta.store.sql.identifiers import with_identifiers
 from lakeflow_job_meta.store.sql.session import Session
@@ -26,6 +26,7 @@ _RUNNERS: dict[type[Expr], Runner] = {
     exp.Delete: modify.delete,
     exp.Merge: modify.merge,
     **ddl.STATEMENTS,
+    **alter.STATEMENTS,
 }
 _FIRST_WORDS = frozenset(
     (
@@ -42,6 +43,7 @@ _FIRST_WORDS = frozenset(
         "DROP",
         "ALTER",
         "TRUNCATE",
+        "COMMENT",
     )
 )
 

@@ -11,12 +11,14 @@ from sqlglot import Expr, exp
 from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.store import delta_tables as delta
+from lakeflow_job_meta.store.arrow import conformed
+from lakeflow_job_meta.store.delta_schema import columns_of
 from lakeflow_job_meta.store.delta_tables import DeltaTables
 from lakeflow_job_meta.store.sql.arity import filled_by
 from lakeflow_job_meta.store.sql.names import table_name
 from lakeflow_job_meta.store.sql.query import bind, known
 from lakeflow_job_meta.store.sql.session import Session
-from lakeflow_job_meta.store.sql.target import TARGET, assigned, column_named, identifier, make_target
+from lakeflow_job_meta.store.sql.target import TARGET, assigned, column_named, identifier, make_target, written
 
 _REFUSED = {"where": "REPLACE WHERE", "partition": "PARTITION", "conflict": "ON CONFLICT", "returning": "RETURNING"}
 
@@ -28,8 +30,8 @@ def insert(tables: DeltaTables, session: Session, tree: Expr) -> list[dict[str, 
             raise SqlError(f"INSERT … {said} isn't supported by the embedded store")
     name = table_name(tree.this)
     with known(tables, name), tables.latest(name) as opened:
-        columns = delta.columns_of(opened)
-        schema = delta.arrow_schema(opened)
+        columns = columns_of(opened)
+        schema = delta.append_schema(opened)
         make_target(session, name, columns)
         listed = [each.name for each in tree.this.expressions] if isinstance(tree.this, exp.Schema) else None
         source = tree.args["expression"]
@@ -43,7 +45,7 @@ def insert(tables: DeltaTables, session: Session, tree: Expr) -> list[dict[str, 
         )
         count = fill(session, source, _Goal(name, columns, listed))
         asked = ", ".join(f"{identifier(each.name)}" for each in schema)
-        rows = session.arrow(f"SELECT {asked} FROM {TARGET}")  # noqa: S608 (our own table)
+        rows = conformed(session.arrow(f"SELECT {asked} FROM {TARGET}"), schema)  # noqa: S608 (our own table)
         if tree.args.get("overwrite"):
             delta.overwrite(opened, rows, "INSERT OVERWRITE")
         elif count:
@@ -65,9 +67,10 @@ class _Goal:
         """
         if self.listed is not None:
             return self._checked(self.listed, given)
-        filled = filled_by(given, self.columns)
+        columns = written(self.columns)
+        filled = filled_by(given, columns)
         if filled is None:
-            raise self._arity(given, len(self.columns), [column.name for column in self.columns[given:]])
+            raise self._arity(given, len(columns), [column.name for column in columns[given:]])
         return [column.name for column in filled]
 
     def _checked(self, listed: Sequence[str], given: int) -> list[str]:

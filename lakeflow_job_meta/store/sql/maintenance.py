@@ -13,9 +13,12 @@ from sqlglot import Expr
 from sqlglot.tokenizer_core import TokenType
 
 from lakeflow_job_meta.errors import SqlError
+from lakeflow_job_meta.model.layout import sort_order
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.store import delta_tables as delta
 from lakeflow_job_meta.store.arrow import EPOCH, values_of
+from lakeflow_job_meta.store.clustering import clustering_of
+from lakeflow_job_meta.store.delta_schema import columns_of
 from lakeflow_job_meta.store.delta_tables import DeltaTables
 from lakeflow_job_meta.store.sql.dialect import Embedded, Statement
 from lakeflow_job_meta.store.sql.names import parse_name
@@ -82,10 +85,10 @@ def _describe_table(tables: DeltaTables, name: TableName, rest: Sequence[str]) -
         return [
             {
                 "col_name": column.name,
-                "data_type": column.type.lower() if column.mode != "REPEATED" else f"array<{column.type.lower()}>",
+                "data_type": column.sql_type.lower(),
                 "comment": column.description or None,
             }
-            for column in delta.columns_of(opened)
+            for column in columns_of(opened)
         ]
 
 
@@ -95,7 +98,7 @@ def _describe_extended(tables: DeltaTables, name: TableName, rest: Sequence[str]
     shown["Table Properties"] = ", ".join(f"{key}={value}" for key, value in sorted(detail["properties"].items()))
     rows = [{"col_name": key, "data_type": value, "comment": None} for key, value in shown.items()]
     with known(tables, name), tables.latest(name) as opened:
-        defaults = {column.name: column.default for column in delta.columns_of(opened) if column.default is not None}
+        defaults = {column.name: column.default for column in columns_of(opened) if column.default is not None}
     rows += [{"col_name": f"Default of {key}", "data_type": value, "comment": None} for key, value in defaults.items()]
     heading = {"col_name": "# Detailed Table Information", "data_type": None, "comment": None}
     return [*_describe_table(tables, name, ()), heading, *rows]
@@ -117,6 +120,7 @@ def _describe_detail(tables: DeltaTables, name: TableName, rest: Sequence[str]) 
                 "createdAt": EPOCH + timedelta(milliseconds=metadata.created_time),
                 "lastModified": EPOCH + timedelta(milliseconds=int(entry.get("timestamp", 0))),
                 "partitionColumns": metadata.partition_columns,
+                "clusteringColumns": list(clustering_of(metadata.configuration)),
                 "numFiles": len(sizes),
                 "sizeInBytes": sum(sizes),
                 "properties": dict(metadata.configuration),
@@ -195,17 +199,20 @@ def restore(tables: DeltaTables, session: Session, statement: Statement) -> Rows
 
 
 def optimize(tables: DeltaTables, session: Session, statement: Statement) -> Rows:
-    """OPTIMIZE name [ZORDER BY (columns)]."""
+    """OPTIMIZE name [ZORDER BY (columns)]; a table that is clustered is Z-ordered by those columns."""
     name, after = take_name(statement, 2 if statement.words[1:2] == ("TABLE",) else 1)
     rest = statement.words[after:]
     with known(tables, name), tables.latest(name) as opened:
-        if not rest:
+        kept = clustering_of(opened.metadata().configuration)
+        sorted_by = sort_order(opened.metadata().partition_columns, kept)
+        if not rest and not sorted_by:
             metrics = opened.optimize.compact(commit_properties=delta.commit_by("OPTIMIZE", alone=False))
             return [{"path": str(tables.folder(name)), "metrics": metrics}]
-        if rest[:2] != ("ZORDER", "BY"):
+        if rest and rest[:2] != ("ZORDER", "BY"):
             _nothing_more("OPTIMIZE", rest)
-        given = [token.text for token in statement.tokens[after + 2 :] if token.text not in {"(", ")", ","}]
-        known_columns = {column.name.lower(): column.name for column in delta.columns_of(opened)}
+        listed = [token.text for token in statement.tokens[after + 2 :] if token.text not in {"(", ")", ","}]
+        given = listed if rest else sorted_by
+        known_columns = {column.name.lower(): column.name for column in columns_of(opened)}
         unknown = [each for each in given if each.lower() not in known_columns]
         if unknown or not given:
             raise SqlError(f"[UNRESOLVED_COLUMN] ZORDER BY: {name} has no column '{', '.join(unknown)}'")

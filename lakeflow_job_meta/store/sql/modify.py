@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arro3.core import Table
+from arro3.core import DataType, Field, Schema, Table
+from deltalake import DeltaTable
 from sqlglot import Expr, exp
 
 from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.store import delta_tables as delta
+from lakeflow_job_meta.store.arrow import conformed
+from lakeflow_job_meta.store.delta_schema import columns_of
 from lakeflow_job_meta.store.delta_tables import ACTION, DeltaTables, Edit
 from lakeflow_job_meta.store.sql.names import table_name
 from lakeflow_job_meta.store.sql.query import BOUND, bind, known
@@ -29,6 +32,7 @@ from lakeflow_job_meta.store.sql.target import (
     column_named,
     identifier,
     make_target,
+    written,
 )
 
 
@@ -65,11 +69,12 @@ def _modify(
 ) -> list[dict[str, Any]]:
     name = table_name(tree.this)
     with known(tables, name), tables.latest(name) as opened:
-        work = _Work(tables, session, name, delta.columns_of(opened))
+        work = _Work(tables, session, name, columns_of(opened))
         _load(work, Table.from_arrow(opened.scan()))
         done = run(work, tree)
         source, match = _difference(work)
         if source.num_rows:
+            source = conformed(source, _edit_schema(source, work.columns, opened))
             assign = {column.name: f"n{position}" for position, column in enumerate(work.columns)}
             delta.commit(opened, Edit(source, match, assign, tree.key.upper()))
     return done
@@ -78,11 +83,23 @@ def _modify(
 def _load(work: _Work, rows: Table) -> None:
     make_target(work.session, work.name, work.columns)
     view = identifier(work.session.register(rows))
-    names = _listed(work.columns)
+    names, given = _listed(work.columns), _listed(written(work.columns))
     _ = work.session.plain(
         f"CREATE TEMP TABLE {BEFORE} AS SELECT row_number() OVER () AS {ROW}, {names} FROM {view}"  # noqa: S608
     )
-    _ = work.session.plain(f"INSERT INTO {TARGET} ({ROW}, {names}) SELECT {ROW}, {names} FROM {BEFORE}")  # noqa: S608
+    _ = work.session.plain(f"INSERT INTO {TARGET} ({ROW}, {given}) SELECT {ROW}, {given} FROM {BEFORE}")  # noqa: S608
+
+
+def _edit_schema(source: Table, columns: Sequence[Column], opened: DeltaTable) -> Schema:
+    """The source's own columns, but records as the table has them: delta-rs can't make a field of one required."""
+    records = {each.name: each.type for each in delta.arrow_schema(opened) if DataType.is_nested(each.type)}
+    kinds = {
+        f"{side}{position}": records[column.name]
+        for position, column in enumerate(columns)
+        for side in "on"
+        if column.name in records
+    }
+    return Schema([Field(each.name, kinds.get(each.name, each.type), nullable=True) for each in source.schema])
 
 
 def _listed(columns: Sequence[Column], prefix: str = "") -> str:
@@ -178,7 +195,7 @@ def _then(work: _Work, then: Expr, source: str, given: Sequence[str]) -> Expr:
     by_name = {name.lower(): name for name in given}
     both = [
         (column.name, assigned(exp.column(by_name[column.name.lower()], source, quoted=True), column))
-        for column in work.columns
+        for column in written(work.columns)
         if column.name.lower() in by_name
     ]
     if isinstance(then, exp.Update):
@@ -204,7 +221,7 @@ def _insert_parts(work: _Work, then: Expr) -> tuple[list[str], list[Expr]]:
     given = then.args.get("expression")
     values = list(given.expressions) if isinstance(given, exp.Tuple) else []
     listed = then.this.expressions if isinstance(then.this, exp.Tuple) else []
-    columns = [column_named(each.name, work.columns, work.name) for each in listed] or list(work.columns)
+    columns = [column_named(each.name, work.columns, work.name) for each in listed] or written(work.columns)
     if len(values) != len(columns):
         raise SqlError(f"[INSERT_COLUMN_ARITY_MISMATCH] {len(columns)} columns, but {len(values)} values in the MERGE")
     pairs = zip(values, columns, strict=True)

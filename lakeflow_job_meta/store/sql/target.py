@@ -11,6 +11,7 @@ from sqlglot.errors import ParseError
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.errors import SqlError
 from lakeflow_job_meta.model.table import Column, TableName
+from lakeflow_job_meta.model.table_types import STRUCT
 from lakeflow_job_meta.store.delta_tables import user
 from lakeflow_job_meta.store.sql.dialect import Embedded
 from lakeflow_job_meta.store.sql.rewrite import as_duckdb
@@ -43,20 +44,39 @@ def make_target(session: Session, name: TableName, columns: Sequence[Column]) ->
 
 
 def _declaration(name: TableName, column: Column) -> str:
-    kind = DUCKDB_TYPES.get(column.type, column.type if re.fullmatch(r"DECIMAL\(\d+,\s*\d+\)", column.type) else "")
-    if not kind:
-        raise SqlError(f"{name}: column {column.name} is of type {column.type}, which the embedded store can't write")
-    text = f"{identifier(column.name)} {kind}{'[]' if column.mode == 'REPEATED' else ''}"
+    text = f"{identifier(column.name)} {duckdb_type(name, column)}"
+    if column.generated is not None:
+        return f"{text} GENERATED ALWAYS AS ({_expression(name, column, column.generated)})"
     if column.required:
         text += " NOT NULL"
-    return text if column.default is None else f"{text} DEFAULT ({_default(name, column)})"
+    return text if column.default is None else f"{text} DEFAULT ({_expression(name, column, column.default)})"
 
 
-def _default(name: TableName, column: Column) -> str:
+def duckdb_type(name: TableName, column: Column) -> str:
+    """The column's whole type in DuckDB's words.
+
+    Raises:
+        SqlError: the embedded store can't write it.
+    """
+    if column.type == STRUCT:
+        kind = f"STRUCT({', '.join(f'{identifier(each.name)} {duckdb_type(name, each)}' for each in column.fields)})"
+    else:
+        kind = DUCKDB_TYPES.get(column.type, column.type if re.fullmatch(r"DECIMAL\(\d+,\s*\d+\)", column.type) else "")
+    if not kind:
+        raise SqlError(f"{name}: column {column.name} is of type {column.type}, which the embedded store can't write")
+    return f"{kind}[]" if column.repeated else kind
+
+
+def _expression(name: TableName, column: Column, text: str) -> str:
     try:
-        return as_duckdb(Embedded().parse(column.default or "NULL")[0] or exp.null(), user()).sql("duckdb")
+        return as_duckdb(Embedded().parse(text)[0] or exp.null(), user()).sql("duckdb")
     except ParseError as problem:
-        raise SqlError(f"{name}: the default of column {column.name} isn't SQL: {column.default}") from problem
+        raise SqlError(f"{name}: the default of column {column.name} isn't SQL: {text}") from problem
+
+
+def written(columns: Sequence[Column]) -> list[Column]:
+    """The columns that a statement can give values: not those that follow from others."""
+    return [each for each in columns if each.generated is None]
 
 
 def identifier(name: str) -> str:
@@ -65,6 +85,18 @@ def identifier(name: str) -> str:
 
 
 def column_named(name: str, columns: Sequence[Column], table: TableName) -> Column:
+    """The column of this name, in any case, to be given a value.
+
+    Raises:
+        SqlError: there is none, or its value follows from others.
+    """
+    column = found_column(name, columns, table)
+    if column.generated is not None:
+        raise SqlError(f"{table}: column {column.name} is always {column.generated}", hint="leave it out")
+    return column
+
+
+def found_column(name: str, columns: Sequence[Column], table: TableName) -> Column:
     """The column of this name, in any case.
 
     Raises:
@@ -87,6 +119,6 @@ def assigned(value: Expr, column: Column) -> Expr:
     """The value as its column takes it: DEFAULT as the keyword that it is, all else as Databricks casts it."""
     if is_default(value):
         return exp.var("DEFAULT")
-    kind = None if column.mode == "REPEATED" else _CAST_TYPES.get(column.type)
+    kind = None if column.repeated else _CAST_TYPES.get(column.type)
     as_it_is = isinstance(value, exp.Null) or (value.is_string and kind == "STRING")
     return value if kind is None or as_it_is else exp.cast(value, kind, dialect="databricks")

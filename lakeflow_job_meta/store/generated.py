@@ -1,0 +1,65 @@
+"""Columns whose value follows from the row's other values: the day of a timestamp, which a table is partitioned by.
+
+Delta's generated columns where the engine's SQL has them (delta-rs fills those of rows that are added, not of rows that
+are changed); elsewhere a plain column, its expression kept as a table property, which the product fills.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, cast
+
+from lakeflow_job_meta.errors import StoreError
+from lakeflow_job_meta.model.column import Column
+from lakeflow_job_meta.model.table import Row
+
+GENERATED_PROPERTY = "lakeflow_job_meta.generated"
+"""The table property that holds the expressions of columns that the product fills, as JSON by column."""
+
+_DAY = re.compile(r"\s*CAST\(\s*`?(\w+)`?\s+AS\s+DATE\s*\)\s*", re.IGNORECASE)
+
+
+def with_generated(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows with the values of their generated columns.
+
+    Raises:
+        StoreError: a column that somebody else made, of an expression that we don't know.
+
+    >>> at = Column("at", "TIMESTAMP")
+    >>> day = Column("at_day", "DATE", generated="CAST(at AS DATE)")
+    >>> with_generated([{"at": datetime(2024, 1, 31, 23, tzinfo=UTC)}], [at, day])[0]["at_day"]
+    datetime.date(2024, 1, 31)
+    """
+    sources = {each.name: _source(each) for each in columns if each.generated is not None}
+    if not sources:
+        return list(rows)
+    return [{**row, **{name: _day(row.get(source)) for name, source in sources.items()}} for row in rows]
+
+
+def _source(column: Column) -> str:
+    found = _DAY.fullmatch(column.generated or "")
+    if found is None:
+        raise StoreError(
+            f"column {column.name} is generated as {column.generated}, which this store can't work out",
+            hint="change rows of this table with the engine that made it",
+        )
+    return found[1]
+
+
+def _day(value: Any) -> date | None:
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).date()
+    return value
+
+
+def generated_of(properties: Mapping[str, str]) -> dict[str, str]:
+    """The expressions that are kept as a table's property, by column."""
+    try:
+        found: object = json.loads(properties.get(GENERATED_PROPERTY, "{}"))
+    except json.JSONDecodeError:
+        found = None
+    kept = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    return {name: str(text) for name, text in kept.items()}
