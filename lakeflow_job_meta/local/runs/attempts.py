@@ -103,8 +103,6 @@ class Attempts:
     def _of(self, task_run_id: int) -> Active | None:
         return self._above.find(self._task_runs.get(task_run_id, 0))
 
-    # ── a task begins ───────────────────────────────────────────────────────────────────────────────────────────────
-
     def start(self, active: Active, task: TaskRun) -> list[TaskRun]:
         """Begin a task run; says which tasks became ready by that, as some end at once."""
         now = _now()
@@ -215,8 +213,6 @@ class Attempts:
         phase = phases.ended(active.stopped.pop(task.run_id, outcome), message)
         return self._end(active, task, phase, {"output": {"run_job_output": {"run_id": child.run_id}}})
 
-    # ── an attempt goes on, as the dispatcher tells ─────────────────────────────────────────────────────────────────
-
     def began(self, task_run_id: int, times: Times) -> None:
         """An attempt has left its lane's line, and runs."""
         active = self._of(task_run_id)
@@ -249,8 +245,6 @@ class Attempts:
             self._timers.set(
                 task.run_id, seconds, partial(self.stop_task, task.job_run_id, task.run_id, Outcome.TIMEDOUT)
             )
-
-    # ── a task run ends ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _end(
         self, active: Active, task: TaskRun, phase: Phase, output: Mapping[str, Any] | None = None

@@ -84,8 +84,6 @@ class Runner:
         """Where a task run leaves its files."""
         return self._ground.folder / str(task.job_run_id) / str(task.run_id)
 
-    # ── a run begins ────────────────────────────────────────────────────────────────────────────────────────────────
-
     def launch(self, run: Run) -> Run:
         """Take a run: it begins, waits in its job's queue, or is skipped, by how many of its job are under way."""
         most = int(run.settings.get("max_concurrent_runs", 1)) if run.kind == "JOB_RUN" else 1
@@ -136,8 +134,6 @@ class Runner:
         if active.complete:
             self._finish(active)
 
-    # ── a run ends ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _finish(self, active: Active) -> None:
         run = active.run
         outcome = active.forced or comes_to(active.outcomes(), active.needs)
@@ -177,8 +173,6 @@ class Runner:
                 _ = self._attempts.keep(active, task)
             self._begin(active)
 
-    # ── somebody stops it ───────────────────────────────────────────────────────────────────────────────────────────
-
     def cancel(self, run_id: int) -> None:
         """End a run, or one task run, as its user asked; harmless when it has ended."""
         if run_id in self._active:
@@ -199,8 +193,6 @@ class Runner:
             self._attempts.stop(active, task, Outcome.CANCELED)
         self.advance(active, [each for each in active.latest.values() if not is_under_way(each)])
         soon(partial(self.advance, active, ()))
-
-    # ── it is repaired ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def repair(self, run: Run, keys: Iterable[str], repair_id: int) -> None:
         """Run some tasks of an ended run again.

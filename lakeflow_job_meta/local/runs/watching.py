@@ -38,6 +38,7 @@ def _files(url: str, home: Path) -> Mapping[str, object]:
     if not url.startswith(VOLUMES) or ".." in parts:
         return {}
     root = home.joinpath("volumes", *parts)
+    # All alike: a file that is written over is no news, as documented; only a new name is.
     return {
         os.path.relpath(os.path.join(folder, name), root): 1  # noqa: PTH118 (a Path a file costs more than the walk)
         for folder, _, names in os.walk(root)
