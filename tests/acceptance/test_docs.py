@@ -28,6 +28,7 @@ import pytest
 import typer
 
 from lakeflow_job_meta.cli.app import app, run
+from lakeflow_job_meta.cli.default_group import ListsByDefault
 from lakeflow_job_meta.workspace.launcher import stop_local
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ SAME = (
     (re.compile(r"^( TIME +)\S+(?= )", re.MULTILINE), r"\1USER"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"\b\d{12,17}\b"), "ID"),
-    (re.compile(r"\b\d+\.\d s\b"), "SECONDS"),
+    (re.compile(r"\b(\d+ m )?\d+(\.\d)? m?s\b"), "SECONDS"),
     (re.compile(r"─+"), "─"),
     (re.compile(r"[ \t]+"), " "),
 )
@@ -286,6 +287,8 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
     words = [word for word in words if word not in ("-v", "--verbose")]
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
+    if isinstance(command, ListsByDefault):
+        return command.commands["list"], words
     assert not getattr(command, "commands", {}), f"unknown command: {words}"
     return command, words
 
