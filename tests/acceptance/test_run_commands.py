@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ import pytest
 from lakeflow_job_meta import ApplyError, UsageError
 from lakeflow_job_meta.cli.run_text import gantt
 from lakeflow_job_meta.model.run import Run, TaskRun
-from tests.acceptance.shell import Shell, sql
+from lakeflow_job_meta.workspace.launcher import ensure_local
+from tests.acceptance.shell import Shell, jobs, sql
 from tests.conftest import TABLE, Project
 from tests.local_runs import SLOW
+from tests.seeded_runs import seed_runs
 
 
 def task(text: str, **more: Any) -> str:
@@ -201,3 +204,57 @@ def test_a_monitor_that_was_not_asked_to_looks_for_no_runs(project: Project) -> 
     made(project, "m")
     project.monitor(check_interval_seconds=0.1).run_continuous(max_iterations=2)
     assert not any("runs/" in path for _, path in project.site.requests())
+
+
+# The collector, killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("commit", [1, 2, 3])
+def test_a_collector_killed_right_after_any_of_its_commits_leaves_nothing_doubled_and_nothing_out(
+    shell: Shell, commit: int
+) -> None:
+    declare(shell, "a", task("SELECT 1"))
+    shell("apply", "--yes")
+    home = shell.folder / ".lakeflow"
+    server, now = ensure_local(home), int(time.time() * 1000)
+    (job_id,) = jobs(shell).values()
+    made = seed_runs(home, int(server.workspace_id), [job_id], range(now - 300_000, now - 100_000, 1_000), tasks=2)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lakeflow_job_meta", "runs", "collect"], cwd=shell.folder, env=shell.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and ledger_commits(home) < commit:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    shell("runs", "collect")
+    assert sorted(row["run_id"] for row in sql(shell, f"SELECT run_id FROM {TABLE}_runs")) == sorted(made)
+    tasks = [row["task_run_id"] for row in sql(shell, f"SELECT task_run_id FROM {TABLE}_task_runs")]
+    assert len(tasks) == len(set(tasks)) == 2 * len(made)
+    assert shell.json("runs", "collect")["runs"] == 0
+
+
+def ledger_commits(home: Path) -> int:
+    """Commits after those that made the tables."""
+    names = ("runs", "task_runs", "collected")
+    logs = (home.rglob(f"control_{name}/_delta_log/*.json") for name in names)
+    return sum(max(0, len(list(each)) - 1) for each in logs)
+
+
+@pytest.mark.slow
+def test_two_collectors_at_once_write_each_run_once(shell: Shell) -> None:
+    declare(shell, "a", task("SELECT 1"))
+    shell("apply", "--yes")
+    home = shell.folder / ".lakeflow"
+    server, now = ensure_local(home), int(time.time() * 1000)
+    (job_id,) = jobs(shell).values()
+    made = seed_runs(home, int(server.workspace_id), [job_id], range(now - 300_000, now - 100_000, 1_000))
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "lakeflow_job_meta", "runs", "collect"], cwd=shell.folder, env=shell.environment
+        )
+        for _ in range(2)
+    ]
+    assert [each.wait(timeout=60) for each in started] == [0, 0]
+    assert sorted(row["run_id"] for row in sql(shell, f"SELECT run_id FROM {TABLE}_runs")) == sorted(made)
