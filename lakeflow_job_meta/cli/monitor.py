@@ -31,7 +31,7 @@ def command(
     ] = None,
     runs_interval: Annotated[
         float,
-        typer.Option("--runs-interval", min=0, help="Seconds between two looks for runs, for the ledger; 0: none."),
+        typer.Option("--runs-interval", min=0, help="Seconds between two looks for runs; 0: none."),
     ] = 0,
     jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Update jobs, or only load files.")] = True,
     max_iterations: Annotated[

@@ -73,9 +73,8 @@ def ended(runs: ModuleRuns, module: str, watched: tuple[Run, bool], output: opti
         return 0
     if output is options.Output.JSON:
         return RunFailed.exit_code  # the run was told already, and stdout is one JSON value
-    raise RunFailed(
-        f"run {run.run_id} of {module} ended as {run.word}", hint=f"`ljm repair {run.run_id}` runs it again"
-    )
+    hint = f"`ljm repair {run.run_id}` runs again what failed"
+    raise RunFailed(f"run {run.run_id} of {module} ended as {run.word}", hint=hint)
 
 
 def _parameters(given: Sequence[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from textwrap import wrap
 from typing import Any
 
 from lakeflow_job_meta.model.job import mapping
@@ -41,7 +42,15 @@ def headline(module: str, run: Run, now: datetime) -> str:
     """A run in one line."""
     took = duration(run.elapsed(now) / STEP)
     how = f"{run.word} after {took}" if run.ended else f"{run.word} for {took}"
-    return f"run {run.run_id} of {module}: {how} ({run.trigger or 'started'}, {run.start:%Y-%m-%d %H:%M:%S} UTC)"
+    return f"run {run.run_id} of {module}: {how}"
+
+
+def details(run: Run, width: int = 80) -> list[str]:
+    """What else there is to say of a run as a whole: when and why it began, what it was given, why it failed."""
+    told = [f"started {run.start:%Y-%m-%d %H:%M:%S} UTC, {run.trigger or 'trigger unknown'}"]
+    told += [f"{name} = {value}" for name, value in (run.parameters or {}).items()]
+    told += [run.message] if run.message and not run.succeeded else []
+    return [line for text in told for line in wrap(text, width, initial_indent="  ", subsequent_indent="    ")]
 
 
 def gantt(run: Run, now: datetime, width: int = 80) -> list[str]:

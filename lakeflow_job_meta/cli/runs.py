@@ -11,7 +11,7 @@ import typer
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.default_group import ListsByDefault
 from lakeflow_job_meta.cli.render import print_data, print_json, print_table, say
-from lakeflow_job_meta.cli.run_text import STEP, duration, gantt, headline, output_lines
+from lakeflow_job_meta.cli.run_text import STEP, details, duration, gantt, headline, output_lines
 from lakeflow_job_meta.cli.since import parse_since
 from lakeflow_job_meta.errors import WorkspaceError
 
@@ -109,11 +109,7 @@ def print_run(module: str, run: Run, left: dict[str, dict[str, Any]]) -> None:
     """A run to stdout."""
     now = datetime.now(UTC)
     print_data(headline(module, run, now))
-    if run.message and not run.succeeded:
-        print_data(f"  {run.message}")
-    for name, value in (run.parameters or {}).items():
-        print_data(f"  {name} = {value}")
-    print_data("\n".join(gantt(run, now)))
+    print_data("\n".join([*details(run), *gantt(run, now)]))
     for task, output in left.items():
         lines = output_lines(output)
         if not lines:

@@ -13,8 +13,12 @@ from lakeflow_job_meta.model.run import Run, milliseconds
 from lakeflow_job_meta.workspace.runs import PAGE, ApiRuns, RunQuery
 
 FIRST_SPAN_MS = 3_600_000
-MANY, FEW = 80 * PAGE, 20 * PAGE
-"""A span with more runs is cut; after one with fewer the next is longer."""
+MANY, WANTED, ENOUGH = 80 * PAGE, 40 * PAGE, 8 * PAGE
+"""A span that seems to have more than MANY runs, as soon as ENOUGH are seen to tell, is cut to one that has about
+WANTED; the next is as long as the one before tells that it needs to be."""
+
+GROWTH = 16
+"""No span is so many times longer than the one before."""
 
 LEAST_SPAN_MS = 1_000
 
@@ -38,21 +42,22 @@ def spans(api: ApiRuns, wanted: RunQuery) -> Iterator[Span]:
     length = FIRST_SPAN_MS
     while start <= newest:
         end = min(start + length, newest)
-        found = _listed(api, replace(wanted, start_from=start, start_to=end), MANY if length > LEAST_SPAN_MS else None)
-        if found is None:
-            length = max(length // 4, LEAST_SPAN_MS)
-            continue
-        yield Span(tuple(found), end)
-        start = end + 1
-        if len(found) < FEW:
-            length *= 4
+        found, expected = _listed(api, replace(wanted, start_from=start, start_to=end))
+        length = max(LEAST_SPAN_MS, int((end - start) * min(GROWTH, WANTED / max(expected, 1))))
+        if found is not None:
+            yield Span(tuple(found), end)
+            start = end + 1
 
 
-def _listed(api: ApiRuns, wanted: RunQuery, most: int | None) -> list[Run] | None:
-    """All runs of a span; None if there are more than `most`."""
+def _listed(api: ApiRuns, wanted: RunQuery) -> tuple[list[Run] | None, float]:
+    """All runs of a span, and how many; None, and how many are to be expected, if those are more than MANY."""
     found: dict[int, Run] = {}
+    first, last = wanted.start_from or 0, wanted.start_to or 0
     for runs, more in api.pages(wanted):
         found |= {run.run_id: run for run in runs}  # one that moved between two pages is on both
-        if more and most is not None and len(found) >= most:
-            return None
-    return list(found.values())
+        if more and len(found) >= ENOUGH and last - first > LEAST_SPAN_MS:
+            seen = last - min(milliseconds(run.start) for run in runs)
+            expected = len(found) * (last - first) / max(seen, 1)
+            if expected > MANY:
+                return None, expected
+    return list(found.values()), len(found)

@@ -29,6 +29,7 @@ import pytest
 import typer
 
 from lakeflow_job_meta.cli.app import app, run
+from lakeflow_job_meta.cli.default_group import ListsByDefault
 from lakeflow_job_meta.model.table_types import DECIMALS, MOST_DIGITS, REFUSED, TYPES
 from lakeflow_job_meta.workspace.launcher import stop_local
 
@@ -46,7 +47,7 @@ SAME = (
     (re.compile(r"^( TIME +)\S+(?= )", re.MULTILINE), r"\1USER"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"\b\d{12,17}\b"), "ID"),
-    (re.compile(r"\b\d+\.\d s\b"), "SECONDS"),
+    (re.compile(r"\b(\d+ m )?\d+(\.\d)? m?s\b"), "SECONDS"),
     (re.compile(r"─+"), "─"),
     (re.compile(r"[ \t]+"), " "),
 )
@@ -299,6 +300,8 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
     words = [word for word in words if word not in ("-v", "--verbose")]
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
+    if isinstance(command, ListsByDefault):
+        return command.commands["list"], words
     alone = not getattr(command, "commands", {}) or command.invoke_without_command
     assert alone, f"unknown command: {words}"
     return command, words

@@ -358,8 +358,6 @@ def test_arguments_that_do_not_go_together_are_refused(project: Project) -> None
         project.orchestrator.run_all_modules(sync_yaml=True)
     with pytest.raises(UsageError):
         project.orchestrator.run_all_modules(yaml_path="x.yml")
-    with pytest.raises(UsageError, match="runner"):
-        project.orchestrator.run_all_modules(auto_run=True)
 
 
 def test_every_action_leaves_a_row_in_the_log(project: Project) -> None:
