@@ -133,7 +133,7 @@ def writable(subject: Subject) -> Finding:
 
 def _refusal(subject: Subject, spec: TableSpec) -> str:
     """Why we may not write this table; empty where we may."""
-    column = next(each.name for each in spec.columns if each.name in ("module_name", "correlation_id"))
+    column = next(each.name for each in spec.columns if each.type == "STRING")
     try:
         # Rights are looked at whatever the rows are; where no row is concerned Delta writes no version.
         subject.store.sql(f"UPDATE {spec.name} SET {column} = {column} WHERE {column} = '{NOBODY}'")  # noqa: S608

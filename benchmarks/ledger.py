@@ -1,4 +1,4 @@
-"""`python -m benchmarks.runs`: what it costs to collect many runs into the ledger, and to look again for none."""
+"""`python -m benchmarks.ledger`: what it costs to collect many runs into the ledger, and to look again for none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODULES = 20
 
 def main() -> None:
     """Seed runs straight into an embedded workspace, then collect them; print requests, CPU and wall seconds."""
-    parser = argparse.ArgumentParser(prog="benchmarks.runs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="benchmarks.ledger", description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--tasks", type=int, default=3, help="tasks a run")
     parser.add_argument("--days", type=float, default=30, help="the time that the runs are spread over")
