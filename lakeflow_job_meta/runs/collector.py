@@ -14,7 +14,7 @@ from typing import Any
 
 from lakeflow_job_meta.compile.graph import task_key
 from lakeflow_job_meta.diagnostics import counted
-from lakeflow_job_meta.errors import NotFound, TableNotFound, WorkspaceError
+from lakeflow_job_meta.errors import NotFound, TableNotFound, Throttled, WorkspaceError
 from lakeflow_job_meta.model.job import RecordedJob, Settings, mapping
 from lakeflow_job_meta.model.masking import secrets_in, without
 from lakeflow_job_meta.model.run import ENDED, EPOCH, Run, TaskRun, milliseconds, moment
@@ -115,8 +115,8 @@ class Collector:
         self._look_again({run: at for run, at in self._open.items() if run not in seen})
         self._tell()
         _ = self._note(known, known.until)
-        going_on = len(self._open.keys() - self._owed.keys())
-        return Collected(self._written, going_on, tuple(self._breaches))
+        over = sum(row["state"] in ENDED for row in self._owed.values())
+        return Collected(self._written, len(self._open) - over, tuple(self._breaches))
 
     def keep(self, run_id: int) -> None:
         """Look at one run, whatever was collected so far: one that was repaired goes on again."""
@@ -151,7 +151,7 @@ class Collector:
         return {row["run_id"]: row for row in self.ledger.runs(days, list(starts))} if starts else {}
 
     def _make_rows(self, runs: Iterable[Run], there: Mapping[int, Row]) -> None:
-        new = [run for run in runs if not _same(run, there.get(run.run_id))]
+        new = [run for run in runs if not self._known(run, there.get(run.run_id))]
         full = [self._with_outputs(run if run.complete else self.api.get(run.run_id)) for run in new]
         about = self._about(full, there)
         rows = [run_row(run, about) for run in full]
@@ -165,6 +165,13 @@ class Collector:
         for run in runs:
             before = there.get(run.run_id)
             self._settle({**(before or {}), **fresh.get(run.run_id, {})}, before)
+
+    def _known(self, run: Run, row: Row | None) -> bool:
+        """Whether the ledger has a run that ended as it is; one that goes on is always looked at."""
+        if row is None or (run.end, run.state, run.result) != (row["end_time"], row["state"], row["result"]):
+            return False
+        has_rows = row["rows_read"] is not None or row["rows_written"] is not None
+        return run.ended and (has_rows or not self.every_output)
 
     def _settle(self, row: Row, before: Row | None) -> None:
         """Decide whether a run is to be looked at again, and whether the web hook is to be told of it."""
@@ -229,7 +236,9 @@ class Collector:
             return task
         try:
             output = self.api.output(task.task_run_id)
-        except WorkspaceError:
+        except WorkspaceError as error:
+            if isinstance(error, Throttled) or not 400 <= error.status < 500:
+                raise
             return task  # some kinds of tasks have none, and what is deleted has none any more: the message stays
         rows = mapping(output.get("local"))
         return replace(
@@ -279,10 +288,3 @@ def _start(mark: Mark) -> int:
     """Where to begin after a look that got so far."""
     near = [at for at in mark.open_runs.values() if at >= mark.until - NEAR_MS]
     return min([mark.until - AGAIN_MS, *near])
-
-
-def _same(run: Run, row: Row | None) -> bool:
-    """Whether the ledger has a run that ended as it is; one that goes on is always looked at."""
-    return row is not None and run.ended and (run.end, run.state, run.result) == (
-        row["end_time"], row["state"], row["result"],
-    )  # fmt: skip

@@ -6,9 +6,11 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from lakeflow_job_meta import JobOrchestrator
 from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError
 from lakeflow_job_meta.model.run import ENDED
 from tests.acceptance.steps import apply, ids
@@ -70,7 +72,7 @@ def test_a_run_becomes_a_row_and_its_tasks_rows_that_name_their_sources(jobs: Pr
     assert jobs.orchestrator.runs.collect().runs == 1
     (row,) = rows(jobs)
     assert (row["run_id"], row["module_name"], row["state"], row["result"]) == (run_id, "m", "TERMINATED", "SUCCESS")
-    assert row["duration_ms"] == (row["end_time"] - row["start_time"]).total_seconds() * 1000
+    assert timedelta(milliseconds=row["duration_ms"]) == row["end_time"] - row["start_time"]
     assert row["start_day"] == row["start_time"].date().isoformat()
     (state,) = jobs.sql(f"SELECT * FROM {TABLE}_jobs WHERE module_name = 'm'")
     assert (row["fingerprint"], row["control_version"]) == (state["fingerprint"], state["control_version"])
@@ -258,3 +260,39 @@ def test_statistics_count_what_ended_by_itself(jobs: Project) -> None:
     assert (found.runs, found.success_rate, found.p50_ms, found.p95_ms) == (21, 1.0, 3_000, 3_000)
     assert found.last_success is not None
     assert datetime.now(UTC) - found.last_success < timedelta(minutes=2)
+
+
+def test_rows_that_a_task_read_and_wrote_are_known_to_who_asks_for_outputs(project: Project) -> None:
+    table = f"main.target_{uuid4().hex}.numbers"
+    project.add("a", config=sql_task(f"CREATE TABLE {table} (n INT); INSERT INTO {table} VALUES (1), (2), (3)"))
+    apply(project)
+    ran(project)
+    runs = project.orchestrator.runs
+    runs.collect()
+    assert rows(project)[0]["rows_written"] is None
+    runs.collect(datetime.now(UTC) - timedelta(hours=1), every_output=True)
+    (row,), (task,) = rows(project), rows(project, "task_runs")
+    assert row["rows_written"] == task["rows_written"] == 3
+
+
+def test_an_output_that_cannot_be_had_for_a_moment_is_asked_for_again(project: Project) -> None:
+    project.add("a", config=sql_task("SELECT * FROM no.such.table"))
+    apply(project)
+    ran(project)
+    project.site.fault(method="GET", path="runs/get-output", action="status", status=403, error_code="X")
+    project.orchestrator.runs.collect()
+    assert "no.such.table" not in rows(project)[0]["error"]
+    project.sql(f"DROP TABLE {TABLE}_runs")
+    project.site.fault(method="GET", path="runs/get-output", action="status", status=500, error_code="X")
+    with pytest.raises(LakeflowJobMetaError):
+        with_patience(project, 0.5).runs.collect()
+    project.site.no_faults()
+    project.orchestrator.runs.collect()
+    assert "no.such.table" in rows(project)[0]["error"]
+
+
+def with_patience(project: Project, seconds: float) -> JobOrchestrator:
+    """One that gives up soon."""
+    made = project.orchestrator
+    made.workspace.patience = seconds
+    return made
