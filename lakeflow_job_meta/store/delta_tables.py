@@ -223,6 +223,48 @@ def overwrite(table: DeltaTable, rows: Table, operation: str) -> None:
     write_deltalake(table, rows, mode="overwrite", commit_properties=commit_by(operation))
 
 
+def replace(tables: DeltaTables, wanted: Declaration, rows: Table | None = None) -> None:
+    """Put another table in the place of one that exists, as one version: its history stays, its columns and rows don't.
+
+    With rows, properties and a description follow as a version of their own; those that it had stay, which delta-rs
+    can't take back.
+
+    Raises:
+        StoreError: it can't be made so.
+    """
+    folder, partition_by = str(tables.folder(wanted.name)), list(wanted.partition_by)
+    if rows is not None:
+        made = commit_by("CREATE OR REPLACE TABLE AS SELECT")
+        write_deltalake(
+            folder, rows, mode="overwrite", schema_mode="overwrite", partition_by=partition_by, commit_properties=made
+        )
+        _describe(DeltaTable(folder), wanted)
+        return
+    try:
+        _ = DeltaTable.create(
+            folder,
+            DeltaSchema(delta_fields(wanted.columns)),
+            mode="overwrite",
+            partition_by=partition_by,
+            description=wanted.description or None,
+            configuration={FEED: "true", **dict(wanted.properties)},
+            raise_if_key_not_exists=False,
+            commit_properties=commit_by("CREATE OR REPLACE TABLE"),
+        )
+    except ValueError as problem:  # no such type
+        raise StoreError(f"{wanted.name} can't be made: {problem}") from problem
+
+
+def _describe(table: DeltaTable, wanted: Declaration) -> None:
+    before = table.metadata()
+    if missing := {name: value for name, value in wanted.properties.items() if before.configuration.get(name) != value}:
+        table.alter.set_table_properties(
+            missing, raise_if_not_exists=False, commit_properties=commit_by("SET TBLPROPERTIES")
+        )
+    if (before.description or "") != wanted.description:
+        table.alter.set_table_description(wanted.description, commit_properties=commit_by("CHANGE COMMENT"))
+
+
 def commit(table: DeltaTable, edit: Edit) -> None:
     """Write the edit as the version that follows the one the table is open at."""
     # Equality of records isn't to be had: delta-rs can't write it into the log.

@@ -150,11 +150,40 @@ def test_optimize_vacuum_and_truncate_keep_what_they_should(store: DeltaStore) -
     assert store.sql(f"SELECT count(*) AS n FROM {T}") == [{"n": 0}]
 
 
+def test_replacing_a_table_by_a_query_is_one_version_of_the_same_table(store: DeltaStore) -> None:
+    store.sql(f"INSERT INTO {T} VALUES ('a', 1, 'x'), ('b', 2, 'y')")
+    before = store.info(TableName.parse(T))
+    assert before is not None
+    as_select = f"CREATE OR REPLACE TABLE {T} AS SELECT p, CAST(n AS DECIMAL(8,2)) AS m, array(n) AS l FROM {T}"
+    assert store.sql(as_select) == [{"num_affected_rows": 2, "num_inserted_rows": 2}]
+    after = store.info(TableName.parse(T))
+    assert after is not None
+    assert (after.table_id, [each.name for each in after.columns]) == (before.table_id, ["p", "m", "l"])
+    assert [each["l"] for each in store.sql(f"SELECT l FROM {T} ORDER BY p")] == [[1], [2]]
+    assert store.sql(f"DESCRIBE HISTORY {T}")[-2 - before.version]["operation"] == "CREATE OR REPLACE TABLE AS SELECT"
+    assert len(store.sql(f"SELECT id FROM {T} VERSION AS OF {before.version}")) == 2
+    store.sql(f"RESTORE TABLE {T} TO VERSION AS OF {before.version}")
+    assert [each["id"] for each in store.sql(f"SELECT id FROM {T} ORDER BY id")] == ["a", "b"]
+
+
+def test_replacing_a_table_takes_its_columns_partitions_and_comment_as_said(store: DeltaStore) -> None:
+    store.sql(f"INSERT INTO {T} VALUES ('a', 1, 'x')")
+    store.sql(f"CREATE OR REPLACE TABLE {T} PARTITIONED BY (k) COMMENT 'new' AS SELECT 1 AS k, 'v' AS v")
+    detail = store.sql(f"DESCRIBE DETAIL {T}")[0]
+    assert (detail["partitionColumns"], detail["description"]) == (["k"], "new")
+    store.sql(f"CREATE OR REPLACE TABLE {T} (n INT DEFAULT 7, s STRING NOT NULL)")
+    assert store.sql(f"SELECT * FROM {T}") == []
+    store.sql(f"INSERT INTO {T} (s) VALUES ('x')")
+    assert store.sql(f"SELECT * FROM {T}") == [{"n": 7, "s": "x"}]
+    store.sql("CREATE OR REPLACE TABLE a.b.fresh AS SELECT 1 AS n")
+    assert store.sql("SELECT * FROM a.b.fresh") == [{"n": 1}]
+
+
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
         ("CREATE VIEW a.b.v AS SELECT 1", "CREATE VIEW isn't supported"),
-        ("CREATE OR REPLACE TABLE a.b.c (x INT)", "CREATE OR REPLACE TABLE isn't supported"),
+        ("CREATE OR REPLACE VIEW a.b.c AS SELECT 1", "CREATE OR REPLACE VIEW isn't supported"),
         ("CREATE TABLE a.b.c (x INT, PRIMARY KEY (x))", "PRIMARY KEY.* isn't supported"),
         (
             "CREATE TABLE a.b.c (x BIGINT GENERATED ALWAYS AS IDENTITY)",

@@ -33,18 +33,15 @@ _FEATURE_OF_DEFAULTS = "delta.feature.allowcolumndefaults"
 
 
 def create(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
-    """CREATE TABLE [AS] and CREATE SCHEMA."""
-    kind = str(tree.args.get("kind")).upper()
-    if tree.args.get("replace"):
-        raise SqlError(
-            f"CREATE OR REPLACE {kind} isn't supported by the embedded store", hint="DROP TABLE, then CREATE"
-        )
+    """CREATE [OR REPLACE] TABLE [AS] and CREATE SCHEMA."""
+    kind, replaces = str(tree.args.get("kind")).upper(), bool(tree.args.get("replace"))
+    if kind != "TABLE" and (replaces or kind not in _SCHEMAS):
+        said = f"CREATE OR REPLACE {kind}" if replaces else f"CREATE {kind}"
+        raise SqlError(f"{said} isn't supported by the embedded store")
     if kind in _SCHEMAS:
         return _create_schema(tables, tree)
-    if kind != "TABLE":
-        raise SqlError(f"CREATE {kind} isn't supported by the embedded store")
     name = table_name(tree.this)
-    if tables.exists(name):
+    if tables.exists(name) and not replaces:
         return _there(name, tree)
     for form, said in _COPIES.items():
         if tree.args.get("clone") if form is exp.Clone else any(tree.find_all(form)):
@@ -61,7 +58,12 @@ def create(tables: DeltaTables, session: Session, tree: Expr) -> Rows:
     if len({column.name.lower() for column in columns}) < len(columns):
         raise SqlError(f"[COLUMN_ALREADY_EXISTS] CREATE TABLE {name} names one column twice")
     wanted = _declaration(name, tree, columns)
-    return [] if delta.make(tables, wanted) else _there(name, tree)
+    if delta.make(tables, wanted):
+        return []
+    if not tree.args.get("replace"):
+        return _there(name, tree)
+    delta.replace(tables, wanted)
+    return []
 
 
 def _there(name: TableName, tree: Expr) -> Rows:
@@ -119,6 +121,12 @@ def _create_as(tables: DeltaTables, session: Session, tree: Expr, name: TableNam
     asked = ", ".join(f'CAST("{column}" AS {_storable(column, kind)}) AS "{column}"' for column, kind in described)
     wanted = _declaration(name, tree, [Column(column, "STRING") for column in names])
     data = session.arrow(f'SELECT {asked} FROM "{rows}"')  # noqa: S608 (checked names)
+    written = [{"num_affected_rows": data.num_rows, "num_inserted_rows": data.num_rows}]
+    if tables.exists(name):
+        if not tree.args.get("replace"):
+            return _there(name, tree)
+        delta.replace(tables, wanted, data)
+        return written
     tables.folder(name).mkdir(parents=True, exist_ok=True)
     try:
         write_deltalake(
@@ -134,10 +142,12 @@ def _create_as(tables: DeltaTables, session: Session, tree: Expr, name: TableNam
         if tables.exists(name):
             return _there(name, tree)
         raise SqlError(f"table {name} can't be made: {problem}") from problem
-    return [{"num_affected_rows": data.num_rows, "num_inserted_rows": data.num_rows}]
+    return written
 
 
 def _storable(column: str, kind: str) -> str:
+    if kind.endswith("[]"):
+        return f"{_storable(column, kind.removesuffix('[]'))}[]"
     kind = {"HUGEINT": "BIGINT", "UBIGINT": "BIGINT", "UINTEGER": "BIGINT", "JSON": "VARCHAR", "UUID": "VARCHAR"}.get(
         kind, kind
     )
