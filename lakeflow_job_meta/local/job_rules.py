@@ -17,6 +17,8 @@ TASK_TYPES = tuple(name for name in jobs_api.fields("Task") if name.endswith("_t
 SQL_TASK_TYPES = {"query": "query_id", "file": "path", "dashboard": "dashboard_id", "alert": "alert_id"}
 TRIGGER_TYPES = ("file_arrival", "periodic", "table", "table_update", "model", "sql_condition")
 GIT_PROVIDERS = jobs_api.choices("GitSource", "git_provider")
+CONDITION_OPS = jobs_api.choices("ConditionTask", "op")
+RUN_IFS = jobs_api.choices("Task", "run_if")
 # Whole numbers and their bounds, where the service has any.
 BOUNDS = {"timeout_seconds": (0, 2**31 - 1), "max_concurrent_runs": (0, 1000)}
 
@@ -112,6 +114,8 @@ def _validate_task(task: Settings, settings: Settings, *, nested: bool = False) 
         invalid(f"Task '{key}' must have exactly one task type such as notebook_task or sql_task; found {found}.")
     if not 0 <= task.get("timeout_seconds", 0) < 2**31 or task.get("max_retries", 0) < -1:
         invalid(f"Task '{key}': timeout_seconds must be 0 or more, max_retries -1 or more.")
+    if (run_if := task.get("run_if", "ALL_SUCCESS")) not in RUN_IFS:
+        invalid(f"Task '{key}': run_if must be one of {', '.join(RUN_IFS)}; found '{run_if}'.")
     _validate_compute(task, settings)
     if (check := TASK_CHECKS.get(kinds[0])) is not None:
         check(task, key)
@@ -163,6 +167,8 @@ def _check_for_each(task: Settings, key: str) -> None:
 def _check_condition(task: Settings, key: str) -> None:
     if any(name not in task["condition_task"] for name in ("op", "left", "right")):
         invalid(f"Task '{key}': condition_task needs op, left and right.")
+    if (op := task["condition_task"]["op"]) not in CONDITION_OPS:
+        invalid(f"Task '{key}': condition_task.op must be one of {', '.join(CONDITION_OPS)}; found '{op}'.")
 
 
 def _check_run_job(task: Settings, key: str) -> None:

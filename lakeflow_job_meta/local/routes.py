@@ -17,11 +17,12 @@ from lakeflow_job_meta.local import (
     workspace_files,
 )
 from lakeflow_job_meta.local.call import Refusal, Route
-from lakeflow_job_meta.local.runs import calls as runs
+from lakeflow_job_meta.local.runs import calls, repair_call
 
 ROUTES: tuple[Route, ...] = (
     *jobs.ROUTES,
-    *runs.ROUTES,
+    *calls.ROUTES,
+    *repair_call.ROUTES,
     *permissions.ROUTES,
     *folder_permissions.ROUTES,
     *queries.ROUTES,

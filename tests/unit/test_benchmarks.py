@@ -73,3 +73,12 @@ def test_other_tools_that_are_not_there_are_skipped_with_the_reason(tmp_path: Pa
     assert (done.returncode, done.stdout) == (0, "")
     assert "skipped databricks bundle: databricks not on PATH" in done.stderr
     assert "skipped terraform: terraform and terraform-provider-databricks not on PATH" in done.stderr
+
+
+def test_the_benchmark_of_runs_measures_every_task() -> None:
+    done = run("benchmarks.runs", "--runs", "4", "--tasks", "3", "--concurrency", "2", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert (found["kind"], found["runs"], found["tasks"], found["concurrency"]) == ("sql", 4, 3, 2)
+    assert found["tasks_per_second"] > 0 and found["overhead_ms"] > 0
+    assert 0 <= found["delay_p50_ms"] <= found["delay_p95_ms"]

@@ -199,11 +199,13 @@ def test_secrets_are_read_and_never_shown(notebooks: Notebooks) -> None:
     notebooks.client.secrets.put_secret("kv", "password", string_value="hunter2-long")
     result = notebooks.run(
         "p = dbutils.secrets.get('kv', key='password')\nprint(len(p), p, dbutils.secrets.getBytes('kv', 'password'))",
-        "p", "display([{'p': p}])", "import sys\nsys.stderr.write(p)",
+        "import subprocess\nsubprocess.run(['echo', 'by a child', p])", "p",
+        "display([{'p': p}])", "import sys\nsys.stderr.write(p)",
         "print([m.key for m in dbutils.secrets.list('kv')], [s.name for s in dbutils.secrets.listScopes()])",
         "raise ValueError(f'wrong: {p}')",
     )  # fmt: skip
     assert "12 [REDACTED] b'[REDACTED]'" in result.output["logs"] and "['password'] ['kv']" in result.output["logs"]
+    assert "by a child [REDACTED]" in result.output["logs"]
     assert result.error == "ValueError: wrong: [REDACTED]"
     kept = [path.read_text(errors="replace") for path in notebooks.folder.rglob("*") if path.is_file()]
     assert kept and not any("hunter2" in each for each in [*kept, str(result)])
@@ -300,7 +302,7 @@ def test_spark_without_spark_runs_sql_and_says_what_it_cannot(notebooks: Noteboo
     assert "True False DataFrame[id, name]" in printed
     for what in ("spark.read", "DataFrame.groupBy", "spark.createDataFrame"):
         assert f"{what} needs Spark" in printed
-    assert "lakeflow-job-meta[spark]" in printed
+    assert "real Spark runs where it is set up with Delta" in printed
 
 
 def test_a_notebook_in_sql_runs(notebooks: Notebooks) -> None:
@@ -310,9 +312,20 @@ def test_a_notebook_in_sql_runs(notebooks: Notebooks) -> None:
     assert result.ending is Ending.SUCCESS and "Row(day='2026-01-01', two=2)" in result.output["logs"]
 
 
-def test_an_error_in_sql_is_the_notebooks(notebooks: Notebooks) -> None:
-    result = notebooks.run("# MAGIC %sql SELECT * FROM main.etl.missing")
+def test_an_error_in_sql_is_the_notebooks_and_names_the_cell(notebooks: Notebooks) -> None:
+    result = notebooks.run("1", "# MAGIC %sql SELECT * FROM main.etl.missing")
     assert result.ending is Ending.FAILED and "main.etl.missing" in result.error
+    assert result.error_trace.startswith("/Shared/etl/main, cell 2: ")
+    result = notebooks.run("1", "x = 1\nspark.table('main.etl.missing')")
+    assert result.error.startswith("SqlError: [TABLE_OR_VIEW_NOT_FOUND] table main.etl.missing")
+    assert 'File "/Shared/etl/main, cell 2", line 2, in <module>' in result.error_trace
+    assert "lakeflow_job_meta" not in result.error_trace
+
+
+def test_a_notebook_imports_and_reads_the_files_beside_it(notebooks: Notebooks) -> None:
+    put_file(notebooks.client, "/Shared/etl/helpers.py", b"WORD = 'found'")
+    put_file(notebooks.client, "/Shared/etl/data/a.txt", b"data")
+    assert notebooks.printed("import helpers\nprint(helpers.WORD, open('data/a.txt').read())") == "found data\n"
 
 
 def test_run_shares_names_and_takes_widgets(notebooks: Notebooks) -> None:

@@ -328,9 +328,52 @@ def test_values_that_iterations_set_are_lists_to_the_tasks_behind_the_loop(runs:
     assert task_run(run, "check")["condition_task"]["outcome"] == "true", run
 
 
-def test_a_notebook_that_runs_is_ended_by_a_cancel(runs: Runs) -> None:
-    path = notebook(runs, "sleep", "import time\nprint('here', flush=True)\ntime.sleep(600)")
+def test_a_notebook_that_runs_shows_what_it_prints_but_no_secrets_and_is_ended_by_a_cancel(runs: Runs) -> None:
+    for name, body in (
+        ("scopes/create", {"scope": "s"}),
+        ("put", {"scope": "s", "key": "k", "string_value": "hunter2"}),
+    ):
+        assert runs.site.call("POST", f"/api/2.0/secrets/{name}", body, token=runs.token).status == 200
+    child = "import os\nvalue = dbutils.secrets.get('s', 'k')\nos.system(f'echo {value} here')"
+    path = notebook(runs, "sleep", child, "import time\ntime.sleep(600)")
     run_id = runs.start(runs.create({"task_key": "n", "notebook_task": {"notebook_path": path}}))
-    runs.running(run_id, "n")
+    task_id = task_run(runs.running(run_id, "n"), "n")["run_id"]
+    end = time.monotonic() + 10
+    while "here" not in runs.output(task_id).get("logs", ""):
+        assert time.monotonic() < end, "what it prints isn't told while it runs"
+        time.sleep(0.05)
+    assert "[REDACTED] here" in runs.output(task_id)["logs"]
     runs.done("POST", "runs/cancel", {"run_id": run_id})
     assert results(runs.ended(run_id)) == {"n": "CANCELED"}
+
+
+def test_an_executed_notebook_is_exported_as_a_page(runs: Runs) -> None:
+    path = notebook(runs, "page", "print('<b>' + str(6 * 7))")
+    run = runs.run({"task_key": "n", "notebook_task": {"notebook_path": path}})
+    (view,) = runs.client.jobs.export_run(task_run(run, "n")["run_id"]).views or []
+    assert view.name == "page" and view.content is not None
+    assert "&lt;b&gt;42" in view.content and "<b>" not in view.content
+
+
+def test_a_task_that_waits_for_a_free_worker_can_be_cancelled(runs: Runs) -> None:
+    busy = runs.start(runs.create(*[runs.sql(f"t{number}", SLOW) for number in range(8)]))
+    waiting = runs.start(runs.create(runs.sql("w", SLOW)))
+    runs.running(busy)
+    time.sleep(0.3)
+    assert states(runs.get(waiting))["w"][0] == "PENDING"
+    runs.done("POST", "runs/cancel", {"run_id": waiting})
+    assert result(runs.ended(waiting, seconds=5)) == "CANCELED"
+    runs.done("POST", "runs/cancel", {"run_id": busy})
+    assert result(runs.ended(busy)) == "CANCELED"
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (condition("c", "LIKE", "1", "2"), "op must be one of EQUAL_TO"),
+        ({**condition("c", "EQUAL_TO", "1", "2"), "run_if": "SOMETIMES"}, "run_if must be one of"),
+    ],
+)
+def test_a_word_that_means_nothing_is_refused_when_the_job_is_made(runs: Runs, task: dict[str, Any], said: str) -> None:
+    answer = runs.call("POST", "create", {"name": "j", "tasks": [task]})
+    assert answer.error == (400, "INVALID_PARAMETER_VALUE") and said in answer.message

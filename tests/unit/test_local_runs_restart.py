@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from lakeflow_job_meta.local import state as layout
 from lakeflow_job_meta.workspace.launcher import ensure_local, find_local, stop_local
 from tests.local_runs import SLOW, Runs, after, life, result, results, task_run
 from tests.local_server import Site, running_server
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def workers(site: Site) -> list[int]:
@@ -80,13 +84,34 @@ def test_a_server_that_is_stopped_ends_its_runs_before_it_goes(tmp_path: Path) -
         assert life(Runs(Site(tmp_path, ensure_local(tmp_path))).get(run_id)) == "INTERNAL_ERROR"
 
 
+CLIENT = """
+import sys
+from pathlib import Path
+from tests.local_runs import SLOW, Runs
+from tests.local_server import Site
+from lakeflow_job_meta.workspace.launcher import ensure_local
+home = Path(sys.argv[1])
+runs = Runs(Site(home, ensure_local(home, ["--idle-seconds", "0.5"])))
+print(runs.start(runs.create(runs.sql("slow", SLOW, timeout_seconds=3))))
+"""
+
+
 def test_a_server_does_not_end_of_idleness_while_a_run_is_under_way(tmp_path: Path) -> None:
-    with running_server(tmp_path, "--idle-seconds", "0.5") as site:
-        runs = Runs(site)
-        run_id = runs.start(runs.create(runs.sql("slow", SLOW, timeout_seconds=2), runs.sql("n", "SELECT 1", "slow")))
-        time.sleep(1.5)
+    # In a process of its own: a client that lives keeps the server too.
+    started = subprocess.run(
+        [sys.executable, "-c", CLIENT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    try:
+        time.sleep(2)
         assert find_local(tmp_path) is not None
-        assert result(runs.ended(run_id)) == "FAILED"
+        end = time.monotonic() + 15
+        while find_local(tmp_path) is not None:
+            assert time.monotonic() < end, "it stays although nobody needs it"
+            time.sleep(0.1)
+        run = Runs(Site(tmp_path, ensure_local(tmp_path))).get(int(started.stdout))
+        assert results(run) == {"slow": "TIMEDOUT"}
+    finally:
+        stop_local(tmp_path)
 
 
 def test_runs_and_their_output_survive_a_restart(tmp_path: Path) -> None:

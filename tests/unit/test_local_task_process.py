@@ -123,7 +123,8 @@ def test_cancel_ends_what_ignores_the_request_and_what_left_the_group(place: Pla
 
 def test_a_cancelled_task_may_clean_up_within_its_grace(place: Place) -> None:
     text = "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(print('bye')))\nprint('up')\ntime.sleep(99)"
-    execution, folder = place.begin(text)
+    patient = Place(place.home, place.folder, limits=Limits(grace_seconds=30))
+    execution, folder = patient.begin(text)
     until(lambda: (folder / "stdout").exists() and (folder / "stdout").read_text())
     execution.cancel()
     result = execution.wait()

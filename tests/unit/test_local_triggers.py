@@ -176,6 +176,12 @@ def test_files_that_arrive_in_a_volume_start_a_job_and_those_there_before_do_not
     (run,) = started(runs, job_id)
     run = runs.ended(run["run_id"])
     assert run["trigger"] == "FILE_ARRIVAL" and run["tasks"][0]["condition_task"]["outcome"] == "true"
+    other = runs.site.home / "volumes" / "main" / "raw" / "other"
+    other.mkdir()
+    (other / "there before.csv").write_text("4")
+    update(runs, job_id, trigger={"file_arrival": {"url": "/Volumes/main/raw/other/"}})
+    time.sleep(2.2)
+    assert len(started(runs, job_id)) == 1, "a trigger that was changed begins anew"
 
 
 def test_a_table_that_is_written_starts_a_job(runs: Runs) -> None:

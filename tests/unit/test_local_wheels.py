@@ -122,6 +122,15 @@ def test_what_a_wheel_needs_and_is_not_installed_is_named(place: Place) -> None:
     assert "package 'needy' needs not_installed_anywhere, which isn't installed" in result.error
 
 
+def test_a_package_that_cannot_be_imported_fails_with_its_own_error(place: Place) -> None:
+    path = "/Volumes/main/etl/dist/raising-1.0-py3-none-any.whl"
+    target = place.home / path.lstrip("/").replace("Volumes", "volumes")
+    target.write_bytes(wheel("raising", "raise ValueError('at import')\n"))
+    what = {"package_name": "raising", "entry_point": "direct"}
+    result = place.run("python_wheel_task", what, task={"libraries": [{"whl": path}]})[0]
+    assert result.error == "ValueError: at import" and "raising/__init__.py" in result.error_trace
+
+
 def test_all_libraries_that_cannot_be_had_are_named_at_once(place: Place) -> None:
     result = run(
         place, "load", {"whl": "/Volumes/main/etl/dist/none-1.0-py3-none-any.whl"}, {"jar": "/Volumes/x.jar"},

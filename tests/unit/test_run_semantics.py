@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lakeflow_job_meta.local.runs import condition, dag, loop, references, retry
-from lakeflow_job_meta.local.runs.condition import NotANumber, holds
+from lakeflow_job_meta.local.runs import condition, dag, loop, notebook_html, references, retry
+from lakeflow_job_meta.local.runs.condition import BadCondition, holds
 from lakeflow_job_meta.local.runs.dag import (
     HANDLES_FAILURE,
     RUN_IF,
@@ -192,8 +192,13 @@ def test_a_condition_compares_texts_or_numbers(op: str, left: str, right: str, e
 
 @pytest.mark.parametrize("operand", ["", "abc", "NaN", "1,5", "{{job.id}}"])
 def test_an_order_of_what_is_no_number_is_an_error(operand: str) -> None:
-    with pytest.raises(NotANumber, match="LESS_THAN compares numbers"):
+    with pytest.raises(BadCondition, match="LESS_THAN compares numbers"):
         holds("LESS_THAN", operand, "1")
+
+
+def test_an_operator_that_there_is_not_is_an_error() -> None:
+    with pytest.raises(BadCondition, match="op 'LIKE' is none of EQUAL_TO"):
+        holds("LIKE", "1", "1")
 
 
 RETRIES: list[tuple[dict[str, Any], str, Outcome, int, int | None]] = [
@@ -339,7 +344,7 @@ def test_only_takes_a_task_alone_or_with_what_is_upstream_or_downstream_of_it() 
 
 
 def test_the_examples_in_the_code_hold() -> None:
-    for module in (condition, dag, loop, references, retry):
+    for module in (condition, dag, loop, notebook_html, references, retry):
         found = doctest.testmod(module)
         assert found.attempted > 0
         assert found.failed == 0

@@ -6,6 +6,7 @@ What a step here makes ready to begin, it says; to begin that is the runner's.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from lakeflow_job_meta.local.call import Refusal
 from lakeflow_job_meta.local.runs import phases
 from lakeflow_job_meta.local.runs.active import Active
 from lakeflow_job_meta.local.runs.asked import overridden, pushed_down
-from lakeflow_job_meta.local.runs.condition import NotANumber, holds
+from lakeflow_job_meta.local.runs.condition import BadCondition, holds
 from lakeflow_job_meta.local.runs.dag import SUCCEEDED, Outcome
 from lakeflow_job_meta.local.runs.dispatch import Dispatcher, Times
 from lakeflow_job_meta.local.runs.loop import BadInputs, inputs_of, loop_comes_to, next_iterations
@@ -31,10 +32,11 @@ from lakeflow_job_meta.local.runs.task_runs import gathered, is_under_way, new_a
 from lakeflow_job_meta.local.runs.timers import Timers, soon
 from lakeflow_job_meta.local.tasks.order import Ending, TaskOrder, TaskResult
 
+LOG = logging.getLogger("lakeflow_job_meta.local")
 MOST_DEPTH = 3
 """So many Run Job tasks may start one another, as documented."""
 INVALID = "INVALID_RUN_CONFIGURATION"
-FOR_GOOD = frozenset({INVALID, "FEATURE_DISABLED", "RESOURCE_NOT_FOUND"})
+FOR_GOOD = frozenset({INVALID, "INTERNAL_ERROR", "FEATURE_DISABLED", "RESOURCE_NOT_FOUND"})
 """The codes of what fails the same each time, and so isn't tried again."""
 HASTY_TRIES = 10
 """After so many attempts there is a second between two, whatever the task says: it may be told to try for ever."""
@@ -101,8 +103,6 @@ class Attempts:
     def _of(self, task_run_id: int) -> Active | None:
         return self._above.find(self._task_runs.get(task_run_id, 0))
 
-    # ── a task begins ───────────────────────────────────────────────────────────────────────────────────────────────
-
     def start(self, active: Active, task: TaskRun) -> list[TaskRun]:
         """Begin a task run; says which tasks became ready by that, as some end at once."""
         now = _now()
@@ -110,11 +110,15 @@ class Attempts:
         try:
             task = replace(task, resolved=self._resolved(active, task))
             return STEPS.get(task.kind, Attempts._hand_over)(self, active, task)
-        except (UnknownReference, NotANumber, BadInputs) as problem:
+        except (UnknownReference, BadCondition, BadInputs) as problem:
             return self._end(active, task, phases.ended(Outcome.FAILED, f"{problem}.", INVALID))
         except Refusal as refusal:
             code = "FEATURE_DISABLED" if refusal.error_code == "FEATURE_DISABLED" else "RESOURCE_NOT_FOUND"
             return self._end(active, task, phases.ended(Outcome.FAILED, refusal.message, code))
+        except Exception:
+            # The edge of one task: without an end its run would stay under way for ever.
+            LOG.exception("task run %s broke", task.run_id)
+            return self._end(active, task, phases.lost("The runner broke at this task; see server.log."))
 
     def _resolved(self, active: Active, task: TaskRun) -> dict[str, Any]:
         """The task with parameters and references put in; what a loop repeats stays, as each iteration has its own."""
@@ -208,8 +212,6 @@ class Attempts:
         phase = phases.ended(active.stopped.pop(task.run_id, outcome), message)
         return self._end(active, task, phase, {"output": {"run_job_output": {"run_id": child.run_id}}})
 
-    # ── an attempt goes on, as the dispatcher tells ─────────────────────────────────────────────────────────────────
-
     def began(self, task_run_id: int, times: Times) -> None:
         """An attempt has left its lane's line, and runs."""
         active = self._of(task_run_id)
@@ -242,8 +244,6 @@ class Attempts:
             self._timers.set(
                 task.run_id, seconds, partial(self.stop_task, task.job_run_id, task.run_id, Outcome.TIMEDOUT)
             )
-
-    # ── a task run ends ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _end(
         self, active: Active, task: TaskRun, phase: Phase, output: Mapping[str, Any] | None = None

@@ -1,20 +1,21 @@
-"""The Jobs API's calls about runs: run-now, submit, get, list, get-output, cancel, repair, delete."""
+"""The Jobs API's calls about runs: run-now, submit, get, list, get-output, cancel, delete, export."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from lakeflow_job_meta.local import jobs, permissions
-from lakeflow_job_meta.local.call import Answer, Call, Refusal, Route, invalid, reply
-from lakeflow_job_meta.local.job_settings import Settings, parsed
+from lakeflow_job_meta.local import jobs
+from lakeflow_job_meta.local.call import Answer, Call, Route, invalid, reply
+from lakeflow_job_meta.local.job_settings import parsed
 from lakeflow_job_meta.local.paging import decode_token, encode_token
 from lakeflow_job_meta.local.runs import asked, views
-from lakeflow_job_meta.local.runs.dag import FINE, needs_of, reached, turned
+from lakeflow_job_meta.local.runs.dag import FINE
+from lakeflow_job_meta.local.runs.left_behind import executed_notebook, printed_so_far
+from lakeflow_job_meta.local.runs.notebook_html import as_html
 from lakeflow_job_meta.local.runs.phases import PENDING
 from lakeflow_job_meta.local.runs.record import Run, TaskRun, kind_of, run_from
+from lakeflow_job_meta.local.runs.run_named import may, run_named
 from lakeflow_job_meta.local.state import MAX_ID, new_id
 
 PAGE = 100
@@ -53,7 +54,7 @@ def submit(call: Call) -> Answer:
 
 def get(call: Call) -> Answer:
     """A run, a hundred of its tasks at a time; of a task run that task, and a hundred of its iterations."""
-    run, task = _asked(call, call.query.get("run_id"), jobs.READ)
+    run, task = run_named(call, call.query.get("run_id"), jobs.READ)
     resolved = call.flag("include_resolved_values")
     number = int(decode_token(call.query["page_token"])) if call.query.get("page_token") else 0
     origin = _origin(call)
@@ -116,7 +117,7 @@ def list_(call: Call) -> Answer:
 
 def get_output(call: Call) -> Answer:
     """What a task run left."""
-    run, task = _asked(call, call.query.get("run_id"), jobs.READ)
+    run, task = run_named(call, call.query.get("run_id"), jobs.READ)
     if task is None:
         tasks = {each.key: each for each in call.runner.rows.tasks(run.run_id)}
         if len(tasks) != 1:
@@ -132,6 +133,8 @@ def get_output(call: Call) -> Answer:
     told = {name: kept[name] for name in ("error", "error_trace") if kept.get(name)}
     if not told and task.phase.ended and task.phase.result not in FINE:
         told = {"error": task.phase.message}
+    if not task.phase.ended:
+        kept["output"] = {"logs": printed_so_far(call.state, run.workspace, call.runner.folder_of(task))}
     rows = {name: kept[name] for name in ("rows_read", "rows_written") if kept.get(name) is not None}
     output = dict(kept.get("output", {}))
     if rows:
@@ -141,15 +144,20 @@ def get_output(call: Call) -> Answer:
 
 def export(call: Call) -> Answer:
     """The executed notebook of a task run, as HTML."""
-    _, task = _asked(call, call.query.get("run_id"), jobs.READ)
+    _, task = run_named(call, call.query.get("run_id"), jobs.READ)
     if task is None or task.kind != "notebook_task":
         invalid("Only runs of notebook tasks can be exported.")
-    raise Refusal(400, "FEATURE_DISABLED", "The embedded workspace keeps executed notebooks as files; see get-output.")
+    executed = executed_notebook(call.runner.folder_of(task))
+    if executed is None:
+        invalid(f"Run {task.run_id} has no executed notebook.")
+    path = str(task.task["notebook_task"]["notebook_path"])
+    view = {"content": as_html(executed, path), "name": path.rpartition("/")[2], "type": "NOTEBOOK"}
+    return reply({"views": [view]})
 
 
 def cancel(call: Call) -> Answer:
     """End a run, or one of its task runs; the end itself comes a little later."""
-    run, task = _asked(call, call.json().get("run_id"), jobs.RUN)
+    run, task = run_named(call, call.json().get("run_id"), jobs.RUN)
     call.runner.cancel(run.run_id if task is None else task.run_id)
     return reply({})
 
@@ -162,7 +170,7 @@ def cancel_all(call: Call) -> Answer:
         if not queued:
             invalid("Missing required field: job_id")
         runs = [each for each in call.runner.rows.active() if each.workspace == call.caller.workspace_id]
-        runs = [each for each in runs if call.caller.admin or _may(call, each, jobs.RUN)]
+        runs = [each for each in runs if call.caller.admin or may(call, each, jobs.RUN)]
     else:
         job = jobs.require(call, jobs.id_in(body["job_id"]), jobs.RUN)
         runs = call.runner.rows.active_of_job(job["job_id"])
@@ -175,7 +183,7 @@ def cancel_all(call: Call) -> Answer:
 
 def delete(call: Call) -> Answer:
     """Forget a run that has ended."""
-    run, task = _asked(call, call.json().get("run_id"), jobs.RUN)
+    run, task = run_named(call, call.json().get("run_id"), jobs.RUN)
     if task is not None:
         invalid(f"Run {task.run_id} is a task run; delete its job run {run.run_id}.")
     if not run.phase.ended:
@@ -184,99 +192,12 @@ def delete(call: Call) -> Answer:
     return reply({})
 
 
-def repair(call: Call) -> Answer:
-    """Run the failed tasks of a run again, or those named, with the settings that its job has now."""
-    body = call.json()
-    run, task = _asked(call, body.get("run_id"), jobs.RUN)
-    if task is not None:
-        invalid(f"Run {task.run_id} is a task run; repair its job run {run.run_id}.")
-    if not run.phase.ended:
-        invalid(f"Run {run.run_id} is active; only a run that has ended can be repaired.")
-    _check_latest(run, body.get("latest_repair_id"))
-    settings = _settings_now(call, run)
-    keys = _to_rerun(call, run, settings, body)
-    overriding = {**run.overriding, **asked.overriding_of(body)}
-    run = replace(run, settings=settings, overriding=overriding)
-    run = asked.with_parameters(run, {**run.parameters, **overriding.get("job_parameters", {})})
-    repair_id = new_id()
-    call.runner.repair(run, keys, repair_id)
-    return reply({"repair_id": repair_id})
-
-
-def _to_rerun(call: Call, run: Run, settings: Settings, body: Mapping[str, Any]) -> set[str]:
-    named = body.get("rerun_tasks")
-    if (named is not None) == (body.get("rerun_all_failed_tasks") is True):
-        invalid("Exactly one of rerun_tasks and rerun_all_failed_tasks must be given.")
-    latest = {each.key: each for each in call.runner.rows.tasks(run.run_id)}
-    needs = needs_of(settings["tasks"])
-    if named is not None:
-        keys = set[str](parsed(named, "list[str]"))
-        for key in sorted(keys - set(needs)):
-            invalid(f"Task '{key}' of rerun_tasks is not a task of run {run.run_id}.")
-    else:
-        keys = {key for key in needs if key not in latest or latest[key].phase.result not in FINE}
-    if body.get("rerun_dependent_tasks") is True or named is None:
-        # What was left out because of a failure is decided on again.
-        keys |= _after(keys, needs, latest, every=body.get("rerun_dependent_tasks") is True)
-    if not keys:
-        invalid(f"Run {run.run_id} has no failed tasks to rerun.")
-    return keys
-
-
-def _after(keys: set[str], needs: Mapping[str, list[str]], latest: Mapping[str, TaskRun], *, every: bool) -> set[str]:
-    downstream = reached(keys, turned(needs))
-    return {each for each in downstream if every or each not in latest or latest[each].phase.code == "SKIPPED"}
-
-
-def _check_latest(run: Run, given: object) -> None:
-    known = [each["id"] for each in run.repairs if "id" in each]
-    if known and given is None:
-        invalid("Missing required field: latest_repair_id (the run was repaired before)")
-    if given is not None and (not known or jobs.id_in(given, "latest_repair_id") != known[-1]):
-        found = f"it is {known[-1]}" if known else "the run was never repaired"
-        invalid(f"latest_repair_id {given} is not the latest repair of run {run.run_id}: {found}.")
-
-
-def _settings_now(call: Call, run: Run) -> Settings:
-    """The settings that the job has now, of the tasks that the run had."""
-    row = call.state.one("SELECT settings FROM jobs WHERE job_id = ?", run.job_id) if run.kind == "JOB_RUN" else None
-    if row is None:
-        return dict(run.settings)
-    settings = json.loads(row["settings"])
-    keys = {each["task_key"] for each in run.tasks}
-    return {**settings, "tasks": [each for each in settings["tasks"] if each["task_key"] in keys]}
-
-
 def _of_token(call: Call, body: Mapping[str, Any]) -> int | None:
     token = asked.token_of(body)
     known = call.runner.rows.of_token(call.caller.workspace_id, token) if token else None
     if known is not None and known[1]:
         invalid(f"The run of idempotency_token '{token}' was deleted.")
     return None if known is None else known[0]
-
-
-def _asked(call: Call, value: object, right: str) -> tuple[Run, TaskRun | None]:
-    """The run that an id names, with the task run if it names one.
-
-    Raises:
-        Refusal: 400 where there is none, 403 where the caller may not.
-    """
-    run_id = jobs.id_in(value, "run_id")
-    rows = call.runner.rows
-    task = rows.task(run_id) if abs(run_id) <= MAX_ID else None
-    run = rows.run(task.job_run_id if task else run_id, call.caller.workspace_id) if abs(run_id) <= MAX_ID else None
-    if run is None:
-        invalid(f"Run {run_id} does not exist.")
-    if not _may(call, run, right):
-        message = f"User {call.caller.user} does not have {right} permissions on job {run.job_id}"
-        raise Refusal(403, "PERMISSION_DENIED", message)
-    return run, task
-
-
-def _may(call: Call, run: Run, right: str) -> bool:
-    if run.kind != "JOB_RUN" or call.caller.admin:
-        return call.caller.admin or run.creator == call.caller.user
-    return permissions.may(call, f"jobs/{run.job_id}", jobs.RIGHTS[right])
 
 
 def _filters(call: Call) -> tuple[str, list[object]]:
@@ -307,8 +228,7 @@ def _filters(call: Call) -> tuple[str, list[object]]:
 def _listed(call: Call, run: Run) -> dict[str, Any]:
     view = views.run_view(run, _origin(call))
     if not call.flag("expand_tasks"):
-        for long in ("job_clusters", "job_parameters"):
-            view.pop(long, None)
+        view.pop("job_clusters", None)
         return view
     tasks = call.runner.rows.tasks(run.run_id)
     view["tasks"] = [_task(call, run, each) for each in tasks[:PAGE]]
@@ -335,7 +255,6 @@ def _routes() -> tuple[Route, ...]:
         ("POST", "run-now", run_now), ("POST", "runs/submit", submit), ("GET", "runs/get", get),
         ("GET", "runs/list", list_), ("GET", "runs/get-output", get_output), ("GET", "runs/export", export),
         ("POST", "runs/cancel", cancel), ("POST", "runs/cancel-all", cancel_all), ("POST", "runs/delete", delete),
-        ("POST", "runs/repair", repair),
     )  # fmt: skip
     return tuple(
         Route(method, f"/api/{version}/jobs/{name}", handler)

@@ -17,21 +17,23 @@ AS_NUMBERS: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
 }
 
 
-class NotANumber(ValueError):
-    """An operand that the operator can't compare."""
+class BadCondition(ValueError):
+    """An operator that there isn't, or an operand that it can't compare."""
 
 
 def holds(op: str, left: str, right: str) -> bool:
     """Whether the condition is true. Equality compares texts, order compares numbers, as documented.
 
     Raises:
-        NotANumber: an order is asked of what isn't a number.
+        BadCondition: an order is asked of what isn't a number, or the operator is none.
 
     >>> holds("EQUAL_TO", "12.0", "12"), holds("GREATER_THAN_OR_EQUAL", "12.0", "12")
     (False, True)
     """
     if op in AS_TEXT:
         return AS_TEXT[op](left, right)
+    if op not in AS_NUMBERS:
+        raise BadCondition(f"op '{op}' is none of {', '.join((*AS_TEXT, *AS_NUMBERS))}")
     return AS_NUMBERS[op](_number(left, op), _number(right, op))
 
 
@@ -41,5 +43,5 @@ def _number(text: str, op: str) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if number.is_nan():
-        raise NotANumber(f"{op} compares numbers; '{text}' is none")
+        raise BadCondition(f"{op} compares numbers; '{text}' is none")
     return number

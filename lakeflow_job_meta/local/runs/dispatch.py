@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -62,7 +62,8 @@ class Dispatcher:
         distinct = {id(lane): lane for lane in lanes.values()}
         self._pools = {key: ThreadPoolExecutor(lane.parallel, "attempt") for key, lane in distinct.items()}
         self._executions: dict[int, Execution] = {}
-        self._under_way: set[int] = set()
+        self._in_line: dict[int, Future[None]] = {}
+        """By task run: what waits in a lane's line, or runs."""
         self._unwanted: set[int] = set()
 
     def listen(self, listener: Listener) -> None:
@@ -76,12 +77,15 @@ class Dispatcher:
     def submit(self, order: TaskOrder, workspace: int) -> None:
         """Carry out an order as soon as its lane has room."""
         lane = self._lanes[order.kind]
-        self._under_way.add(order.task_run_id)
-        _ = self._pools[id(lane)].submit(self._carry_out, lane, workspace, order)
+        self._in_line[order.task_run_id] = self._pools[id(lane)].submit(self._carry_out, lane, workspace, order)
 
     def cancel(self, task_run_id: int) -> None:
         """End an attempt; its listener is told as of any other end."""
-        if task_run_id not in self._under_way:
+        future = self._in_line.get(task_run_id)
+        if future is None:
+            return
+        if future.cancel():  # its lane had no room yet
+            self._post(partial(self._tell_ended, task_run_id, TaskResult(Ending.CANCELED), Times(_now())))
             return
         self._unwanted.add(task_run_id)
         if (execution := self._executions.get(task_run_id)) is not None:
@@ -90,7 +94,7 @@ class Dispatcher:
     def close(self, seconds: float) -> None:
         """End all attempts, and wait for them so long; nobody is told."""
         self._listener = None
-        for task_run_id in list(self._under_way):
+        for task_run_id in list(self._in_line):
             self.cancel(task_run_id)
         deadline = time.monotonic() + seconds
         for pool in self._pools.values():
@@ -127,7 +131,7 @@ class Dispatcher:
             self._listener.began(key, times)
 
     def _tell_ended(self, key: int, result: TaskResult, times: Times) -> None:
-        self._under_way.discard(key)
+        _ = self._in_line.pop(key, None)
         self._unwanted.discard(key)
         if self._listener is not None:
             self._listener.ended(key, result, times)

@@ -17,7 +17,7 @@ from lakeflow_job_meta.local.runs.dag import SUCCEEDED
 from lakeflow_job_meta.local.runs.record import Run
 from lakeflow_job_meta.local.runs.runner import Runner
 from lakeflow_job_meta.local.runs.triggers import Fire, Known, Trigger, decide, first_known, trigger_of
-from lakeflow_job_meta.local.runs.watching import is_watchable, seen_now
+from lakeflow_job_meta.local.runs.watching import obstacle, seen_now
 
 LOG = logging.getLogger("lakeflow_job_meta.local")
 PAUSE_SECONDS = 1.0
@@ -61,13 +61,13 @@ class Firing:
                 self._decide(row, trigger, seen)
 
     def _trigger(self, row: Mapping[str, Any]) -> Trigger | None:
-        trigger = trigger_of(json.loads(row["settings"]))
-        if trigger is not None and not is_watchable(trigger):
-            if trigger.key not in self._told:
-                self._told.add(trigger.key)
-                LOG.warning("job %s never fires here: %s isn't a volume", row["job_id"], trigger.settings["url"])
+        settings = json.loads(row["settings"])
+        if why := obstacle(settings):
+            if (told := f"job {row['job_id']} doesn't start by itself: {why}") not in self._told:
+                self._told.add(told)
+                LOG.warning(told)
             return None
-        return trigger
+        return trigger_of(settings)
 
     def _decide(self, row: Mapping[str, Any], trigger: Trigger, seen: Mapping[str, Any]) -> None:
         job_id, now = int(row["job_id"]), time.time_ns() // 1_000_000

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from lakeflow_job_meta.local.runs import phases
 from lakeflow_job_meta.local.runs.active import Active
@@ -79,7 +80,9 @@ class Runner:
         self.rows.delete(run.run_id)
         shutil.rmtree(self._ground.folder / str(run.run_id), ignore_errors=True)
 
-    # ── a run begins ────────────────────────────────────────────────────────────────────────────────────────────────
+    def folder_of(self, task: TaskRun) -> Path:
+        """Where a task run leaves its files."""
+        return self._ground.folder / str(task.job_run_id) / str(task.run_id)
 
     def launch(self, run: Run) -> Run:
         """Take a run: it begins, waits in its job's queue, or is skipped, by how many of its job are under way."""
@@ -131,8 +134,6 @@ class Runner:
         if active.complete:
             self._finish(active)
 
-    # ── a run ends ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _finish(self, active: Active) -> None:
         run = active.run
         outcome = active.forced or comes_to(active.outcomes(), active.needs)
@@ -172,8 +173,6 @@ class Runner:
                 _ = self._attempts.keep(active, task)
             self._begin(active)
 
-    # ── somebody stops it ───────────────────────────────────────────────────────────────────────────────────────────
-
     def cancel(self, run_id: int) -> None:
         """End a run, or one task run, as its user asked; harmless when it has ended."""
         if run_id in self._active:
@@ -194,8 +193,6 @@ class Runner:
             self._attempts.stop(active, task, Outcome.CANCELED)
         self.advance(active, [each for each in active.latest.values() if not is_under_way(each)])
         soon(partial(self.advance, active, ()))
-
-    # ── it is repaired ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def repair(self, run: Run, keys: Iterable[str], repair_id: int) -> None:
         """Run some tasks of an ended run again.

@@ -135,9 +135,6 @@ def _watched(trigger: Trigger, known: Known, seen: Mapping[str, Any], now_ms: in
     if seen != known.latest:
         known = replace(known, latest=dict(seen), changed_ms=now_ms)
     news = [name for name, value in seen.items() if name not in known.seen or known.seen[name] != value]
-    # A file that is written over isn't news, as documented; only its name counts.
-    if trigger.kind in FILES:
-        news = [name for name in news if name not in known.seen]
     if not news or (trigger.settings.get("condition") == "ALL_UPDATED" and len(news) < len(seen)):
         return known, None
     quiet = int(trigger.settings.get("wait_after_last_change_seconds", 0)) * 1000

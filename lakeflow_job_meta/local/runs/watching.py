@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lakeflow_job_meta.errors import LakeflowJobMetaError
 from lakeflow_job_meta.local.runs.triggers import FILES, TABLES, Trigger
@@ -22,9 +23,14 @@ def seen_now(trigger: Trigger, home: Path) -> Mapping[str, object]:
     return {}
 
 
-def is_watchable(trigger: Trigger) -> bool:
-    """Whether this machine holds what the trigger watches."""
-    return trigger.kind not in FILES or str(trigger.settings["url"]).startswith(VOLUMES)
+def obstacle(settings: Mapping[str, Any]) -> str:
+    """Why the trigger of a job can't fire on this machine; empty if it can."""
+    trigger: Mapping[str, Any] = settings.get("trigger") or {}
+    for kind in ("model", "sql_condition"):
+        if kind in trigger or kind in (settings.get("schedule") or {}):
+            return f"the embedded workspace knows no {kind}"
+    url = str(trigger.get("file_arrival", {}).get("url", VOLUMES))
+    return "" if url.startswith(VOLUMES) else f"{url} isn't a volume of this machine"
 
 
 def _files(url: str, home: Path) -> Mapping[str, object]:
@@ -32,6 +38,7 @@ def _files(url: str, home: Path) -> Mapping[str, object]:
     if not url.startswith(VOLUMES) or ".." in parts:
         return {}
     root = home.joinpath("volumes", *parts)
+    # All alike: a file that is written over is no news, as documented; only a new name is.
     return {
         os.path.relpath(os.path.join(folder, name), root): 1  # noqa: PTH118 (a Path a file costs more than the walk)
         for folder, _, names in os.walk(root)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import os
 import secrets
 import signal
@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.local.tasks.environment import environment
+from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
+from lakeflow_job_meta.local.tasks.inside.workspace import Workspace
 from lakeflow_job_meta.local.tasks.limits import MEBIBYTE, Limits
 from lakeflow_job_meta.local.tasks.order import Ending, Execution, TaskOrder, TaskResult
 from lakeflow_job_meta.local.tasks.process import Ended, Start, TaskProcess
 from lakeflow_job_meta.local.tasks.process_tree import end_marked
-from lakeflow_job_meta.local.tasks.told import Told, read_told
+from lakeflow_job_meta.local.tasks.redactor import Redactor
+from lakeflow_job_meta.local.tasks.told import Told, read_told, secrets_read
 
 KINDS = ("notebook_task", "spark_python_task", "python_wheel_task", "dbt_task")
 FAILED = "Workload failed, see run output for details"
-ORDER = "order.json"
 
 
 class ProcessExecutor:
@@ -45,24 +48,22 @@ class ProcessExecutor:
         """Start it; what is wrong with the task is a FAILED result."""
         folder = order.folder.resolve()
         try:
-            (folder / "work").mkdir(exist_ok=True)
-            _write_order(folder / ORDER, self._given(order, folder))
+            self._assignment(order, folder).write()
             mark = f"{_mark_of(self._home)}{order.task_run_id}:{order.attempt}:{secrets.token_hex(4)}"
             variables = environment(os.environ, order.environment, mark)
             start = Start(folder, variables, mark, order.timeout_seconds, self._limits)
-            return _Running(TaskProcess(start), order, folder, self._limits)
+            workspace = Workspace(self._home, self._workspace_id)
+            return _Running(TaskProcess(start), order, folder, self._limits, workspace)
         except OSError as problem:
             return _NotStarted(
                 TaskResult(Ending.FAILED, FAILED, error=f"The task's process can't be started: {problem}")
             )
 
-    def _given(self, order: TaskOrder, folder: Path) -> dict[str, Any]:
-        return {
-            "home": str(self._home), "workspace_id": self._workspace_id, "folder": str(folder), "kind": order.kind,
-            "task": dict(order.task), "parameters": dict(order.parameters), "run_id": order.run_id,
-            "values": {task: dict(values) for task, values in order.values.items()},
-            "memory_bytes": self._limits.memory_bytes,
-        }  # fmt: skip
+    def _assignment(self, order: TaskOrder, folder: Path) -> Assignment:
+        return Assignment(
+            self._home, self._workspace_id, folder, order.kind, dict(order.task), dict(order.parameters),
+            {task: dict(values) for task, values in order.values.items()}, order.run_id, self._limits.memory_bytes,
+        )  # fmt: skip
 
 
 def end_leftovers(home: Path) -> list[int]:
@@ -90,11 +91,12 @@ class _Running:
     order: TaskOrder
     folder: Path
     limits: Limits
+    workspace: Workspace
 
     def wait(self) -> TaskResult:
         ended = self.process.wait()
-        told = read_told(self.folder)
-        output: dict[str, Any] = {**told.output, "logs": ended.logs, "logs_truncated": ended.logs_truncated}
+        told, redacted = read_told(self.folder), self._redacted_outputs()
+        output: dict[str, Any] = {**told.output, "logs": redacted(ended.logs), "logs_truncated": ended.logs_truncated}
         ending, message, error = self._verdict(ended, told)
         return TaskResult(
             ending, message, output, error, told.error_trace if ending is Ending.FAILED else "", told.values,
@@ -103,6 +105,19 @@ class _Running:
 
     def cancel(self) -> None:
         self.process.cancel()
+
+    def _redacted_outputs(self) -> Redactor:
+        """Hide in the kept files what the task's own children have printed of secrets that it read."""
+        redacted = Redactor()
+        for scope, key in secrets_read(self.folder):
+            with contextlib.suppress(InputError):  # deleted meanwhile
+                redacted.hide(self.workspace.secret(scope, key).decode(errors="replace"))
+        for name in ("stdout", "stderr"):
+            kept = self.folder / name
+            before = kept.read_text(errors="replace") if redacted else ""
+            if (after := redacted(before)) != before:
+                _ = kept.write_text(after)
+        return redacted
 
     def _verdict(self, ended: Ended, told: Told) -> tuple[Ending, str, str]:
         if ended.asked is Ending.CANCELED:
@@ -130,8 +145,3 @@ def _signal_name(number: int) -> str:
 
 def _mark_of(home: Path) -> str:
     return hashlib.sha256(str(home).encode()).hexdigest()[:16] + ":"
-
-
-def _write_order(path: Path, given: dict[str, Any]) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(given, file)

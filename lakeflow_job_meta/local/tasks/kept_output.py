@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
 from pathlib import Path
 
 NOTE = "\n[… {} bytes left out: a task's output is kept up to {} bytes …]\n"
@@ -13,33 +13,31 @@ class Tail:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self.lost = 0
+        self._bytes = bytearray()
+        self._came = 0
+
+    @property
+    def lost(self) -> int:
         """So many bytes came before those that are held."""
+        return max(0, self._came - self._limit)
 
     def add(self, data: bytes) -> None:
         """Take more, and let go of the oldest."""
-        self._chunks.append(data)
-        self._held += len(data)
-        while self._held > self._limit:
-            over = self._held - self._limit
-            first = self._chunks.popleft()
-            if len(first) > over:
-                self._chunks.appendleft(first[over:])
-            gone = min(over, len(first))
-            self._held -= gone
-            self.lost += gone
+        self._bytes += data
+        self._came += len(data)
+        if len(self._bytes) > 2 * self._limit:  # seldom, as to move what stays costs as much as it is long
+            del self._bytes[: -self._limit]
 
     def data(self) -> bytes:
         """What is held."""
-        return b"".join(self._chunks)
+        return bytes(self._bytes[-self._limit :])
 
 
 class KeptFile:
     """A file of a stream's first and last bytes, with a note between them of how many are missing.
 
-    What is below half of the limit is in the file at once, for those who look on; the rest when it closes.
+    What is below half of the limit is in the file at once, for those who look on; the rest when it closes. A full disk
+    costs the file its end, but not the task its life: its logs are told from memory.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -52,16 +50,17 @@ class KeptFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._tail.lost:
-            self._file.write(NOTE.format(self._tail.lost, self._limit).encode())
-        self._file.write(self._tail.data())
-        self._file.close()
+        with self._file, contextlib.suppress(OSError):
+            if self._tail.lost:
+                self._file.write(NOTE.format(self._tail.lost, self._limit).encode())
+            self._file.write(self._tail.data())
 
     def add(self, data: bytes) -> None:
         """Keep what there is room for."""
         now, later = data[: self._room], data[self._room :]
         if now:
-            _ = self._file.write(now)
             self._room -= len(now)
+            with contextlib.suppress(OSError):
+                _ = self._file.write(now)
         if later:
             self._tail.add(later)

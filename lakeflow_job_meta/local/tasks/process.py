@@ -86,8 +86,8 @@ class TaskProcess:
     def cancel(self) -> None:
         """Ask it to end, and soon make it; returns at once."""
         with self._lock:
-            if not self._over:
-                self._asked = self._asked or Ending.CANCELED
+            if not self._over and self._asked is None:
+                self._asked = Ending.CANCELED
                 _ = os.write(self._wake_write, b"x")
 
     def wait(self) -> Ended:
@@ -97,6 +97,23 @@ class TaskProcess:
         return Ended(self._asked, self._process.returncode, text, self._logs.lost > 0)
 
     def _watch(self) -> None:
+        try:
+            self._until_ended()
+        finally:
+            # Whatever happened to us: no process is left, and none of our descriptors. One that was reaped isn't sent
+            # anything: its number may be another's by now.
+            if self._process.returncode is None:
+                self._tree.kill()
+                _ = self._process.wait()
+            with self._lock:
+                self._over = True
+                for number in (self._our_end, self._wake_read, self._wake_write):
+                    os.close(number)
+            for stream in (self._process.stdout, self._process.stderr):
+                if stream is not None:
+                    stream.close()
+
+    def _until_ended(self) -> None:
         started = time.monotonic()
         deadline = started + self._start.timeout_seconds if self._start.timeout_seconds > 0 else None
         folder, size = self._start.folder, self._limits.file_bytes
@@ -113,13 +130,6 @@ class TaskProcess:
             self._end_the_rest()
             _ = self._process.wait()
             self._drain(selector, outputs)
-        with self._lock:
-            self._over = True
-            for number in (self._our_end, self._wake_read, self._wake_write):
-                os.close(number)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
 
     def _until_exit(
         self, selector: selectors.BaseSelector, outputs: dict[int, KeptFile], deadline: float | None

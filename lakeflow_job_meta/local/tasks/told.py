@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 RESULT = "result.json"
 VALUES = "values.jsonl"
+SECRETS = "secrets.jsonl"
+NESTED = "notebook_run_"
+"""So the folders begin that notebooks run others in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,15 @@ def read_told(folder: Path) -> Told:
         _mapping(result.get("output")), str(result.get("error", "")), str(result.get("error_trace", "")),
         result.get("rows_written"), values,
     )  # fmt: skip
+
+
+def secrets_read(folder: Path) -> Iterator[tuple[str, str]]:
+    """Scope and key of each secret that the process has read, and those that it ran as notebooks."""
+    for line in _text(folder / SECRETS).splitlines():
+        scope, key = json.loads(line)
+        yield scope, key
+    for nested in folder.glob(f"{NESTED}*"):
+        yield from secrets_read(nested)
 
 
 def _text(path: Path) -> str:

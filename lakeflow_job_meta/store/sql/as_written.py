@@ -37,6 +37,12 @@ class Written:
         """Which statement it is, for messages."""
         return self.statement.where()
 
+    @property
+    def text(self) -> str:
+        """The statement alone, as it was written."""
+        tokens = self.statement.tokens
+        return self.statement.text[tokens[0].start : tokens[-1].end + 1]
+
     def completed(self, columns_of: ColumnsOf) -> Sql:
         """The statement as it is to be sent.
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+ORDER = "order.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,14 @@ class Assignment:
         """The folder that the task runs in."""
         return self.folder / "work"
 
+    def write(self) -> None:
+        """Leave it in its folder, for nobody but us to read: parameters may be anything."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(self.folder / ORDER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(asdict(self), file, default=str)
+
 
 def read_assignment(folder: Path) -> Assignment:
     """The order that lies in the folder."""
-    given: dict[str, Any] = json.loads((folder / "order.json").read_text())
-    return Assignment(
-        home=Path(given.pop("home")), workspace_id=given.pop("workspace_id"), folder=Path(given.pop("folder")), **given
-    )
+    given: dict[str, Any] = json.loads((folder / ORDER).read_text())
+    return Assignment(home=Path(given.pop("home")), folder=Path(given.pop("folder")), **given)

@@ -77,12 +77,14 @@ def _python(session: NotebookSession, notebook: Notebook, cell: Cell) -> None:
 
 def _sql(session: NotebookSession, notebook: Notebook, cell: Cell) -> None:
     del notebook
+    from lakeflow_job_meta.store.sql.as_written import statements_of
+
     session.offer_spark()
-    values = session.utilities.widgets.getAll()
-    used = {name: values[name] for name in re.findall(r":(\w+)", cell.text) if name in values}
-    frame = session.spark.sql(cell.text, args=used or None)
+    frame = None
+    for each in statements_of(cell.text, session.utilities.widgets.getAll()):
+        frame = session.spark.sql(each.text, args=dict(each.parameters))
     session.namespace["_sqldf"] = frame
-    if frame.columns:
+    if frame is not None and frame.columns:
         session.display(frame)
 
 

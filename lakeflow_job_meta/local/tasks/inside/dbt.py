@@ -52,10 +52,7 @@ def _project(assignment: Assignment, folder: str) -> Path:
         return copy
     if folder.startswith("file:"):
         return on_disk(assignment.home, folder)
-    for name, content in Workspace(assignment.home, assignment.workspace_id).folder_files(folder or "/"):
-        path = assignment.work / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _ = path.write_bytes(content)
+    Workspace(assignment.home, assignment.workspace_id).copy_files(folder or "/", assignment.work)
     if not (assignment.work / "dbt_project.yml").exists():
         raise InputError(f"there is no dbt_project.yml in the workspace's folder '{folder}'")
     return assignment.work

@@ -14,7 +14,7 @@ from lakeflow_job_meta.local.tasks.inside.shown import MOST_ROWS, as_html, as_te
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.store.delta import DeltaStore
 
-HINT = "real Spark is used when it is set up with Delta: pip install 'lakeflow-job-meta[spark]', and see docs/run.md"
+HINT = "real Spark runs where it is set up with Delta, see docs/tasks.md: {}"
 AFFECTED = "num_affected_rows"
 
 
@@ -113,7 +113,7 @@ class Frame:
     def show(self, n: int = 20, truncate: bool | int = True, vertical: bool = False) -> None:
         """Print the first rows as a table; long values are cut to 20 characters, or as many as `truncate` says."""
         if vertical:
-            raise NotHere("show(vertical=True) needs Spark", hint=HINT)
+            raise NotHere("show(vertical=True) needs Spark", hint=HINT.format(self._source.why))
         width = 20 if truncate is True else int(truncate)
         print(as_text(self.columns, self._rows[:n], width))
         if len(self._rows) > n:
@@ -139,14 +139,15 @@ class Frame:
         return as_html(self.columns, self._rows[:MOST_ROWS])
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise _needs_spark(f"DataFrame.{name}", name)
+        raise _needs_spark(f"DataFrame.{name}", name, self._source.why)
 
 
 class EmptySource:
     """Where the columns of a result without rows are asked for."""
 
-    def __init__(self, store: DeltaStore, text: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, store: DeltaStore, text: str, parameters: Mapping[str, Any], why: str) -> None:
         self._store = store
+        self.why = why
         self._text = text.strip().rstrip(";")
         self._parameters = parameters
 
@@ -163,27 +164,29 @@ class EmptySource:
 class Catalog:
     """`spark.catalog`, as far as it can be told."""
 
-    def __init__(self, store: DeltaStore) -> None:
+    def __init__(self, store: DeltaStore, why: str) -> None:
         self._store = store
+        self._why = why
 
     def tableExists(self, tableName: str, dbName: str | None = None) -> bool:
         """Whether there is such a table."""
         return self._store.info(TableName.parse(f"{dbName}.{tableName}" if dbName else tableName)) is not None
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise _needs_spark(f"spark.catalog.{name}", name)
+        raise _needs_spark(f"spark.catalog.{name}", name, self._why)
 
 
 class EmbeddedSpark:
     """`spark.sql` and `spark.table` on the embedded store.
 
     Args:
-        home: the folder that holds the tables.
+        home: the folder that holds the tables; why: there is no Spark, for messages.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, why: str) -> None:
         self._store = DeltaStore(home)
-        self.catalog = Catalog(self._store)
+        self._why = why
+        self.catalog = Catalog(self._store, why)
         self.rows_written: int | None = None
         """Of all statements together; None where none wrote."""
 
@@ -194,7 +197,7 @@ class EmbeddedSpark:
         rows = self._store.sql(sqlQuery, args)
         if rows and AFFECTED in rows[0]:
             self.rows_written = (self.rows_written or 0) + int(rows[0][AFFECTED] or 0)
-        return Frame(rows, EmptySource(self._store, sqlQuery, args or {}))
+        return Frame(rows, EmptySource(self._store, sqlQuery, args or {}, self._why))
 
     def table(self, tableName: str) -> Frame:
         """A table's rows."""
@@ -205,9 +208,9 @@ class EmbeddedSpark:
         """Nothing runs that could be stopped."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise _needs_spark(f"spark.{name}", name)
+        raise _needs_spark(f"spark.{name}", name, self._why)
 
 
-def _needs_spark(what: str, name: str) -> AttributeError:
+def _needs_spark(what: str, name: str, why: str) -> AttributeError:
     # What Python and Jupyter themselves ask for must stay a plain answer.
-    return AttributeError(name) if name.startswith("_") else NotHere(f"{what} needs Spark", hint=HINT)
+    return AttributeError(name) if name.startswith("_") else NotHere(f"{what} needs Spark", hint=HINT.format(why))

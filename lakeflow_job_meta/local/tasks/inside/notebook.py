@@ -6,6 +6,7 @@ Not by nbclient: its kernel is one more process, spoken to over TCP; a notebook 
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from typing import Any
 
@@ -52,6 +53,9 @@ def _loaded(assignment: Assignment) -> Notebook:
     notebook = load(workspace, path)
     if found := list(cells.findings(workspace, notebook)):
         raise InputError(f"{path} can't be run here:", diagnostics=found)
+    if workspace.find(path) is not None:
+        workspace.copy_files(posixpath.dirname(notebook.path), assignment.work)
+    sys.path.insert(0, str(assignment.work))
     return notebook
 
 
@@ -65,15 +69,17 @@ def _run(session: NotebookSession, notebook: Notebook) -> tuple[tuple[str, str],
             value = session.redactor(problem.value)
             return ("", ""), {"result": value[:MOST_RESULT], "truncated": len(value) > MOST_RESULT}
         except BaseException as problem:  # noqa: BLE001 (whatever a cell raised is the notebook's result)
-            return _failed(session, problem), {}
+            return _failed(session, problem, f"{notebook.path}, cell {cell.number}"), {}
         finally:
             session.recording.end()
     return ("", ""), {}
 
 
-def _failed(session: NotebookSession, problem: BaseException) -> tuple[str, str]:
+def _failed(session: NotebookSession, problem: BaseException, where: str) -> tuple[str, str]:
     line, trace = told_error(problem, session.assignment.memory_bytes)
-    error = session.redactor(line), session.redactor(trace)
-    session.recording.error(type(problem).__name__, error[0], error[1] or error[0])
-    print(error[1] or error[0], file=sys.__stderr__, flush=True)
+    # A cell that isn't Python has no lines of its own in the trace.
+    told = trace if where in trace else f"{where}: {trace or line}"
+    error = session.redactor(line), session.redactor(told)
+    session.recording.error(type(problem).__name__, *error)
+    print(error[1], file=sys.__stderr__, flush=True)
     return error

@@ -17,10 +17,11 @@ from lakeflow_job_meta.local.tasks.inside.dbutils.utilities import Utilities
 from lakeflow_job_meta.local.tasks.inside.dbutils.widgets import Widgets
 from lakeflow_job_meta.local.tasks.inside.notebook_source import Notebook, parse
 from lakeflow_job_meta.local.tasks.inside.python_cell import Python
-from lakeflow_job_meta.local.tasks.inside.recording import Printed, Recording, Redactor
+from lakeflow_job_meta.local.tasks.inside.recording import Printed, Recording
 from lakeflow_job_meta.local.tasks.inside.report import Report
 from lakeflow_job_meta.local.tasks.inside.shown import bundle, displayed
 from lakeflow_job_meta.local.tasks.inside.workspace import NOTEBOOK, Workspace
+from lakeflow_job_meta.local.tasks.redactor import Redactor
 
 EXECUTED = "notebook.ipynb"
 
@@ -48,7 +49,7 @@ class NotebookSession:
         given = {**assignment.parameters, **{name: str(value) for name, value in own.items()}}
         self.utilities = Utilities(
             Widgets(given), NotebookUtils(assignment, notebook.path), Jobs(TaskValues(assignment.values, report)),
-            Secrets(self.workspace, self.redactor), Files(assignment.home),
+            Secrets(self.workspace, self.redactor, report), Files(assignment.home),
         )  # fmt: skip
         self._engine: Any = None
         # As a module, so that what the notebook defines can be pickled.

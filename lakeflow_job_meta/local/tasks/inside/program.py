@@ -37,12 +37,17 @@ def run_program(program: Program, assignment: Assignment, report: Report) -> int
     except SystemExit as problem:
         return _exit(problem, report)
     except BaseException as problem:  # noqa: BLE001 (whatever the task raised is its result)
-        error = told_error(problem, assignment.memory_bytes)
-        print(error[1], end="", file=sys.stderr)
-        report.end(error=error)
-        return 1
+        return failed(problem, assignment, report)
     report.end()
     return 0
+
+
+def failed(problem: BaseException, assignment: Assignment, report: Report) -> int:
+    """Tell that the program failed by this error; returns the exit code."""
+    error = told_error(problem, assignment.memory_bytes)
+    print(error[1], end="", file=sys.stderr)
+    report.end(error=error)
+    return 1
 
 
 def _exit(problem: SystemExit, report: Report) -> int:

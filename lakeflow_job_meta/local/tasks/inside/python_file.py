@@ -10,7 +10,7 @@ from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
 from lakeflow_job_meta.local.tasks.inside.disk import in_volume, on_disk
 from lakeflow_job_meta.local.tasks.inside.program import Program, run_program
 from lakeflow_job_meta.local.tasks.inside.report import Report
-from lakeflow_job_meta.local.tasks.inside.workspace import NOTEBOOK, Workspace, key_of
+from lakeflow_job_meta.local.tasks.inside.workspace import NOTEBOOK, Workspace
 
 
 def run(assignment: Assignment, report: Report) -> int:
@@ -51,14 +51,7 @@ def _local_copy(assignment: Assignment, path: str) -> Path:
         raise InputError(f"there is no file {path} in the workspace", hint=workspace.near(path))
     if node.object_type == NOTEBOOK:
         raise InputError(f"{path} is a notebook, not a file", hint="run it by a notebook_task")
-    # With its neighbours, which it may import and read.
-    for name, content in workspace.folder_files(posixpath.dirname(key_of(path))):
-        _write(assignment.work / name, content)
+    workspace.copy_files(posixpath.dirname(node.path), assignment.work)
     copy = assignment.work / posixpath.basename(node.path)
-    _write(copy, node.content)
+    _ = copy.write_bytes(node.content)
     return copy
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _ = path.write_bytes(content)

@@ -9,31 +9,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from lakeflow_job_meta.local.tasks.inside.notebook_source import MARKDOWN, Notebook
+from lakeflow_job_meta.local.tasks.redactor import Redactor
 
-HIDDEN = "[REDACTED]"
 MOST_OF_A_CELL = 1024 * 1024
 SAVE_SECONDS = 1.0
-
-
-class Redactor:
-    """Replaces the values of all secrets that were read."""
-
-    def __init__(self) -> None:
-        self._values: set[str] = set()
-
-    def hide(self, value: str) -> None:
-        """From now on this isn't shown."""
-        if value:
-            self._values.add(value)
-
-    def __call__(self, text: str) -> str:
-        for value in sorted(self._values, key=len, reverse=True):
-            text = text.replace(value, HIDDEN)
-        return text
-
-    def bundle(self, data: dict[str, Any]) -> dict[str, Any]:
-        """What is shown, in each of its forms."""
-        return {kind: self(value) if isinstance(value, str) else value for kind, value in data.items()}
 
 
 class Recording:

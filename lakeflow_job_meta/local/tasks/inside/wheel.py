@@ -8,10 +8,10 @@ from importlib import metadata
 from typing import Any
 
 from lakeflow_job_meta.diagnostics import nearest
-from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError
 from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
 from lakeflow_job_meta.local.tasks.inside.libraries import put_on_path
-from lakeflow_job_meta.local.tasks.inside.program import Program, run_program
+from lakeflow_job_meta.local.tasks.inside.program import Program, failed, run_program
 from lakeflow_job_meta.local.tasks.inside.report import Report
 
 
@@ -26,7 +26,12 @@ def run(assignment: Assignment, report: Report) -> int:
     if not package or not entry:
         raise InputError("python_wheel_task needs package_name and entry_point")
     put_on_path(assignment)
-    module, _, function = _found(package, entry).partition(":")
+    try:
+        module, _, function = _found(package, entry).partition(":")
+    except LakeflowJobMetaError:
+        raise
+    except Exception as problem:  # noqa: BLE001 (importing it runs the package's own code)
+        return failed(problem, assignment, report)
     # As a program of its own, so that a trace begins with the package's own lines.
     text = f"import {module}\n{module}.{function}()\n"
     return run_program(Program(text, f"<{package}: {entry}>", [package, *arguments_of(what)]), assignment, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sqlite3
-from collections.abc import Iterator
+import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +47,21 @@ class Workspace:
         rows = self._rows(f"{sql} AND object_type != ?", key_of(path), FOLDER)
         return Node(*rows[0]) if rows else None
 
-    def folder_files(self, folder: str) -> Iterator[tuple[str, bytes]]:
-        """The files of a folder and those below it, by their paths in it; nothing of a folder that is too big to copy
-        for each task."""
+    def copy_files(self, folder: str, to: Path) -> None:
+        """Copy the files of a folder and of those below it, which a task may import and read.
+
+        Nothing is copied of a folder that is too big to be copied for each task; the task's log says so.
+        """
         key = key_of(folder).rstrip("/") + "/"
         below = "FROM nodes WHERE workspace = ? AND substr(path, 1, ?) = ? AND object_type = 'FILE'"
         ((size,),) = self._rows(f"SELECT coalesce(sum(length(content)), 0) {below}", len(key), key)
-        if size <= MOST_BYTES:
-            for path, content in self._rows(f"SELECT path, content {below}", len(key), key):
-                yield path[len(key) :], content
+        if size > MOST_BYTES:
+            print(f"{folder} holds {size} bytes: its files aren't copied beside the task", file=sys.stderr)
+            return
+        for path, content in self._rows(f"SELECT path, content {below}", len(key), key):
+            copy = to / path[len(key) :]
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            _ = copy.write_bytes(content)
 
     def scopes(self) -> list[str]:
         """The names of all scopes of secrets."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError
+from lakeflow_job_meta.errors import LakeflowJobMetaError
 from lakeflow_job_meta.local.tasks.inside.assignment import Assignment
 from lakeflow_job_meta.local.tasks.inside.workspace import beside
-from lakeflow_job_meta.local.tasks.told import read_told
+from lakeflow_job_meta.local.tasks.told import NESTED, read_told
 
 
 class NotebookExit(BaseException):
@@ -46,25 +46,20 @@ class NotebookUtils:
             path: absolute, or relative to this notebook; timeout_seconds: 0 for none; arguments: the widgets' values.
 
         Raises:
-            InputError: it failed or took too long.
+            NotebookRunFailed: it failed or took too long.
         """
         values = {name: str(value) for name, value in (arguments or {}).items()}
-        folder = self._assignment.folder / f"notebook_run_{next(self._numbers)}"
-        (folder / "work").mkdir(parents=True)
+        folder = self._assignment.folder / f"{NESTED}{next(self._numbers)}"
         what = {"notebook_path": beside(path, self._path), "base_parameters": values}
-        given = {
-            "home": str(self._assignment.home), "workspace_id": self._assignment.workspace_id, "folder": str(folder),
-            "kind": "notebook_task", "task": {**self._assignment.task, "notebook_task": what}, "parameters": {},
-            "values": self._assignment.values, "run_id": self._assignment.run_id,
-            "memory_bytes": self._assignment.memory_bytes,
-        }  # fmt: skip
-        _ = (folder / "order.json").write_text(json.dumps(given))
+        task = {**self._assignment.task, "notebook_task": what}
+        replace(self._assignment, folder=folder, kind="notebook_task", task=task, parameters={}).write()
         # It stays in our group and has our mark: it ends with us.
         command = [sys.executable, "-P", "-m", "lakeflow_job_meta.local.tasks.inside", str(folder), "-1"]
         try:
             code = subprocess.run(command, cwd=folder / "work", timeout=timeout_seconds or None, check=False).returncode
         except subprocess.TimeoutExpired:
-            raise InputError(f"the notebook {path} ran longer than its timeout of {timeout_seconds} seconds") from None
+            message = f"the notebook {path} ran longer than its timeout of {timeout_seconds} seconds"
+            raise NotebookRunFailed(message) from None
         told = read_told(folder)
         if code or told.error:
             raise NotebookRunFailed(f"the notebook {path} failed: {told.error or f'exit code {code}'}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lakeflow_job_meta.local.tasks.inside.recording import Redactor
+from lakeflow_job_meta.local.tasks.inside.report import Report
 from lakeflow_job_meta.local.tasks.inside.workspace import Workspace
+from lakeflow_job_meta.local.tasks.redactor import Redactor
 
 List = list  # `list` is one of its methods
 
@@ -28,10 +29,11 @@ class Secrets:
     """Secrets.
 
     Args:
-        workspace: whose; redactor: what hides them in outputs.
+        workspace: whose; redactor: what hides them in outputs; report: where is told which were read.
     """
 
-    def __init__(self, workspace: Workspace, redactor: Redactor) -> None:
+    def __init__(self, workspace: Workspace, redactor: Redactor, report: Report) -> None:
+        self._report = report
         self._workspace = workspace
         self._redactor = redactor
 
@@ -43,6 +45,7 @@ class Secrets:
         """A secret as bytes."""
         value = self._workspace.secret(scope, key)
         self._redactor.hide(value.decode(errors="replace"))
+        self._report.secret(scope, key)
         return value
 
     def list(self, scope: str) -> List[SecretMetadata]:
