@@ -147,10 +147,11 @@ def test_a_run_that_the_workspace_forgot_is_gone(jobs: Project) -> None:
     assert [(row["state"], row["run_id"]) for row in rows(jobs)] == [("GONE", old)]
 
 
-def test_a_backlog_of_many_pages_is_collected_whole(jobs: Project) -> None:
+@pytest.mark.slow
+def test_a_backlog_of_many_spans_is_collected_whole(jobs: Project) -> None:
     old = seeded(jobs, 60, minutes=60 * 24 * 40)
-    new = seeded(jobs, 300, minutes=10)
-    assert jobs.orchestrator.runs.collect().runs == 360
+    new = seeded(jobs, 3_000, minutes=10)
+    assert jobs.orchestrator.runs.collect().runs == 3_060
     assert {row["run_id"] for row in rows(jobs)} == {*old, *new}
     jobs.site.forget_requests()
     assert jobs.orchestrator.runs.collect().runs == 0
