@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "workspace": "LAKEFLOW_WORKSPACE",
     "default_warehouse_id": "LAKEFLOW_DEFAULT_WAREHOUSE_ID",
     "cluster_id": "LAKEFLOW_CLUSTER_ID",
+    "wheel_path": "LAKEFLOW_WHEEL_PATH",
     "concurrency": "LAKEFLOW_CONCURRENCY",
     "lease_seconds": "LAKEFLOW_LEASE_SECONDS",
     "lock_timeout_seconds": "LAKEFLOW_LOCK_TIMEOUT_SECONDS",
@@ -59,6 +60,7 @@ class Settings:
     `drift` maps paths of fields to enforce, report or ignore; `rates` ends of call paths (`jobs/create`) to calls a
     second. `store` is `embedded`, `spark`, or `warehouse:` with an id, a path or a whole https address behind it;
     `table_defaults` says who fills the defaults of columns that an INSERT leaves out: `product` or `engine`.
+    `wheel_path` is this product's wheel, for tasks that run its own programs.
     """
 
     control_table: str = ""
@@ -69,6 +71,7 @@ class Settings:
     workspace: str = LOCAL
     default_warehouse_id: str | None = None
     cluster_id: str | None = None
+    wheel_path: str | None = None
     concurrency: int = 10
     lease_seconds: float = 90.0
     lock_timeout_seconds: float = 0.0

@@ -13,6 +13,7 @@ from lakeflow_job_meta.cli import (
     adopt,
     apply,
     changes,
+    contract,
     deploy,
     destroy,
     doctor,
@@ -28,6 +29,7 @@ from lakeflow_job_meta.cli import (
     monitor,
     plan,
     sql,
+    stage,
     status,
     validate,
 )
@@ -51,7 +53,10 @@ for module in (
     app.command(module.NAME, help=module.HELP)(module.command)
 # A statement may begin with a comment: `-- …` is no option.
 app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
-for name, group in (("lease", lease.app), ("identity", identity.app), ("local", local.app)):
+for name, group in (
+    ("lease", lease.app), ("identity", identity.app), ("stage", stage.app), ("contract", contract.app),
+    ("local", local.app),
+):  # fmt: skip
     app.add_typer(group, name=name)
 
 
@@ -67,7 +72,7 @@ def talk(
         force=True,
     )
     logging.getLogger("lakeflow_job_meta").setLevel(logging.DEBUG if verbose else logging.INFO)
-    for noisy in ("databricks", "urllib3", "watchdog"):
+    for noisy in ("databricks", "httpcore", "httpx", "urllib3", "watchdog"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
