@@ -19,12 +19,11 @@ WIDE = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, slots=True)
 class SampleRows:
-    """The columns and rows of a sample table; `added` are columns that the table doesn't have yet, `left_out` fields
+    """The columns and rows of a sample table, some of which it may not have yet; `left_out` are fields
     that no column takes."""
 
     columns: tuple[Column, ...]
     rows: tuple[dict[str, Any], ...]
-    added: tuple[Column, ...] = ()
     left_out: tuple[str, ...] = ()
 
 
@@ -52,14 +51,14 @@ def sample_rows(
         )
     names = {each.name.lower() for each in columns}
     new = tuple(each for each in own if each.name.lower() not in names)
-    added = () if declared or not found else new
-    columns += added
+    if not declared and found:
+        columns += new
     left = tuple(each.name for each in new) if declared else ()
     rows = tuple(
         {POSITION: position, **{each.name: _value(_of(record, each), each) for each in columns}}
         for position, record in enumerate(records)
     )
-    return SampleRows(columns, rows, added, left)
+    return SampleRows(columns, rows, left)
 
 
 def inferred(records: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 import lakeflow_job_meta
 from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.tables import ControlTables
-from lakeflow_job_meta.errors import LakeflowJobMetaError, StoreError
+from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError, StoreError
 from lakeflow_job_meta.model.column import Column
 from lakeflow_job_meta.model.masking import without
 from lakeflow_job_meta.model.table import Row, TableName
@@ -24,7 +24,7 @@ from lakeflow_job_meta.settings import Settings, load_settings
 from lakeflow_job_meta.stages import rows
 from lakeflow_job_meta.stages.activity import Activity, Step
 from lakeflow_job_meta.stages.config.model import Sample, SourceConfig
-from lakeflow_job_meta.stages.config.read import read_source_config
+from lakeflow_job_meta.stages.config.read import problem_of_url, read_source_config
 from lakeflow_job_meta.stages.contract.handoff import FAILED, RUN, SUCCEEDED
 from lakeflow_job_meta.stages.contract.model import Contract
 from lakeflow_job_meta.stages.contract.read import read_contract
@@ -35,7 +35,7 @@ from lakeflow_job_meta.stages.http.login import masked_credential
 from lakeflow_job_meta.stages.run import StageOptions, StageResult
 from lakeflow_job_meta.stages.samples import SampleRows, sample_rows
 from lakeflow_job_meta.stages.secrets import secrets_of
-from lakeflow_job_meta.stages.tables import ENDPOINTS, LOG, POSITION, StageTables, rows_of
+from lakeflow_job_meta.stages.tables import ENDPOINTS, LOG, POSITION, StageTables, make_table, rows_of
 from lakeflow_job_meta.stages.validate import Check, Explorer
 from lakeflow_job_meta.stages.writer import Writer, given
 from lakeflow_job_meta.store.base import Store
@@ -111,11 +111,21 @@ class SourceStage:
         self.options = options or StageOptions()
         self.config: SourceConfig = read_source_config(Path(config), fetch_document)
         self.contract: Contract | None = read_contract(self.config.contract) if self.config.contract else None
+        self._check_schemas()
         table = TableName.parse(control_table or self.settings.require_control_table())
         self.tables = StageTables(table.catalog, self.config.schema, self.config.log_schema)
         self.store = store or open_store(self.settings)
         self._secrets = secrets_of(connect(self.settings, workspace_client))
         self._control_log = ControlTables.of(table).log
+
+    def _check_schemas(self) -> None:
+        """A contract about tables elsewhere would always be kept, or never."""
+        promised = {each.name.partition(".")[0] for each in self.contract.tables} if self.contract else set[str]()
+        if others := promised - {self.config.schema}:
+            raise InputError(
+                f"the contract is about {', '.join(sorted(others))}, but the tables are in {self.config.schema}",
+                hint="schema: in the stage file, or another contract",
+            )
 
     @property
     def contract_version(self) -> str:
@@ -209,7 +219,10 @@ class SourceStage:
         }
 
     def _base_url(self) -> str:
-        return self._secrets.plain(self.config.base_url).rstrip("/")
+        url = self._secrets.plain(self.config.base_url).rstrip("/")
+        if problem := problem_of_url(url):
+            raise InputError(f"base_url, which is {self.config.base_url}: {problem[0]}", hint=problem[1])
+        return url
 
     async def _explore(self, client: ApiClient, activity: Activity) -> _Findings:
         """Ask everything that has to be asked; writes nothing."""
@@ -332,12 +345,16 @@ class SourceStage:
         """Write the log's rows; returns why it couldn't."""
         spec, client = self.tables.spec(LOG), ending.client
         try:
-            self.store.create(spec)
+            make_table(self.store, spec)
             rows_of_log = ending.activity.rows(whole, client.requests, client.retries, ending.discovered)
             self.store.append(spec, rows_of_log)
-            self._log_product(ending.activity, whole)
         except LakeflowJobMetaError as error:
             return error
+        try:
+            self._log_product(ending.activity, whole)
+        except LakeflowJobMetaError as error:
+            # The handoff is in log.source already: the product's log is for people only.
+            logger.warning("the run isn't in %s: %s", self._control_log.name, error.message)
         return None
 
     def _log_product(self, activity: Activity, whole: Step) -> None:

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from lakeflow_job_meta.control.schema_version import Standing, refuse_others
-from lakeflow_job_meta.errors import TableNotFound
+from lakeflow_job_meta.errors import LakeflowJobMetaError, TableNotFound
 from lakeflow_job_meta.model.column import REQUIRED, Column
 from lakeflow_job_meta.model.table import Changes, Row, Snapshot, TableName, TableSpec
 from lakeflow_job_meta.store.base import Store
@@ -71,7 +71,7 @@ def overwrite(store: Store, spec: TableSpec, make: Make) -> int:
     Raises:
         StoreError: it can't be written; what was in it still is.
     """
-    if not store.create(spec):
+    if not make_table(store, spec):
         info = store.info(spec.name)
         if info is not None:
             refuse_others([Standing.of(spec, info)])
@@ -80,6 +80,24 @@ def overwrite(store: Store, spec: TableSpec, make: Make) -> int:
         return written
     info = store.info(spec.name)
     return info.version if info is not None else 0
+
+
+def make_table(store: Store, spec: TableSpec) -> bool:
+    """Make the table unless it exists, and its schema if that is what is missing; says whether it was made.
+
+    The schema only then: who may not make schemas may still make tables in one.
+
+    Raises:
+        StoreError: it can't be made.
+    """
+    try:
+        return store.create(spec)
+    except LakeflowJobMetaError as first:
+        try:
+            store.sql(f"CREATE SCHEMA IF NOT EXISTS `{spec.name.catalog}`.`{spec.name.schema}`")
+        except LakeflowJobMetaError:
+            raise first from None
+        return store.create(spec)
 
 
 def rows_of(store: Store, table: TableName, **arguments: Any) -> tuple[Row, ...] | None:

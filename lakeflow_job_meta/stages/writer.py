@@ -36,8 +36,11 @@ class Writer:
     def write_sample(self, table: str, sample: SampleRows) -> None:
         """Overwrite a sample table; columns that it lacks are added first."""
         spec = self.tables.sample(table, sample.columns)
-        for column in sample.added if self.store.info(spec.name) else ():
-            self.store.sql(f"ALTER TABLE {spec.name} ADD COLUMN `{column.name}` {column.sql_type}")
+        info = self.store.info(spec.name)
+        present = {each.name.lower() for each in info.columns} if info else set[str]()
+        for column in spec.columns if info else ():
+            if column.name.lower() not in present:
+                self.store.sql(f"ALTER TABLE {spec.name} ADD COLUMN `{column.name}` {column.sql_type}")
         self._overwrite(table, spec, given(sample.rows))
 
     def _overwrite(self, kind: str, spec: TableSpec, make: Make) -> None:

@@ -167,7 +167,7 @@ def _clauses(decided: Decided, values: Mapping[str, str]) -> list[str]:
 
 _MOVED = f"raise_error({literal(MOVED)})"
 _GUARDS = {"action": "string", "was": "array<string>"}
-_DIGEST = "sha2(concat_ws(',', sort_array(collectlisted(h))), 256)"
+_DIGEST = "sha2(concat_ws(',', sort_array(collect_list(h))), 256)"
 
 
 def digest(hashes: Mapping[Any, Sequence[str]]) -> str:

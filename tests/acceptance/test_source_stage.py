@@ -258,6 +258,15 @@ def test_without_a_contract_new_fields_become_columns_and_others_may_not_go(desk
         desk.run(preview=True)
 
 
+def test_an_endpoint_without_records_makes_a_table_that_takes_columns_later(desk: Ground) -> None:
+    desk.api.fault("/events", answering(200, b'{"data": []}'))
+    desk.run(preview=True)
+    assert desk.rows("ticketdesk_source.sampleevents") == []
+    desk.api.faults.clear()
+    desk.run(preview=True)
+    assert desk.rows("ticketdesk_source.sampleevents", "_position")[0] == {"_position": 0, "id": 0, "kind": "opened"}
+
+
 def test_a_lower_success_rate_may_be_enough_and_the_portfolio_tells_it(hub: Ground) -> None:
     hub.change(min_success_rate=0.5)
     hub.api.fault("/executions", answering(500))
@@ -448,6 +457,20 @@ def test_a_bad_stage_file_tells_everything_at_once_with_its_place(hub: Ground) -
     ):
         assert any(words in each for each in told), (words, told)
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_base_url_from_a_variable_keeps_to_the_same_rules(hub: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, words in (("http://api.example", "in the clear"), ("https://u:p@api.example", "must not hold a login")):
+        monkeypatch.setenv("TESTHUB_URL", url)
+        with pytest.raises(InputError, match=words) as raised:
+            hub.run()
+        assert "u:p" not in str(raised.value)
+
+
+def test_a_contract_about_other_tables_is_refused(hub: Ground) -> None:
+    hub.change(schema="elsewhere")
+    with pytest.raises(InputError, match="the contract is about source, but the tables are in elsewhere"):
+        hub.stage()
 
 
 def test_a_bad_openapi_document_tells_everything_at_once_with_its_place(hub: Ground) -> None:

@@ -117,13 +117,8 @@ class _ConfigReader:
             if text and not is_reference(text):
                 at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
             return text
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            at.find(f"{name}: expected a URL, found '{text}'", name, "https://…, or env:NAME")
-        elif parts.username or parts.password:
-            at.find(f"{name}: a URL must not hold a login", name, "put it under auth, as references")
-        elif parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            at.find(f"{name}: http would send the login in the clear", name, "https://…; http only on this machine")
+        if problem := problem_of_url(text):
+            at.find(f"{name}: {problem[0]}", name, problem[1])
         return text
 
     def _auth(self, top: Fields) -> model.Auth:
@@ -328,6 +323,22 @@ class _ConfigReader:
                         f"nothing feeds '{each}' of {sample.endpoint}", ("samples", position, "endpoint"),
                         f"add '{each}' to hierarchy",
                     )  # fmt: skip
+
+
+def problem_of_url(text: str) -> tuple[str, str] | None:
+    """Why an API must not be called at this URL, and what to do; None where it may.
+
+    >>> problem_of_url("http://api.example.com")
+    ('http would send the login in the clear', 'https://…; http only on this machine')
+    """
+    parts = urlsplit(text)
+    if parts.username or parts.password:
+        return "a URL must not hold a login", "put it under auth, as references"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return f"expected a URL, found '{text}'", "https://…, or env:NAME"
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        return "http would send the login in the clear", "https://…; http only on this machine"
+    return None
 
 
 def model_tables() -> tuple[str, ...]:

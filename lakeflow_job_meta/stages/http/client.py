@@ -57,23 +57,31 @@ class ApiClient:
         self._token_url = urljoin(base_url + "/", auth.token_url.lstrip("/")) if auth.token_url else ""
         self._auth, self._secrets = auth, secrets
         self._login: Login | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._all: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
 
     async def __aenter__(self) -> ApiClient:
         import httpx
 
-        most, limits = self._limits.concurrency, self._limits
-        self._client = httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
-            timeout=httpx.Timeout(limits.total_seconds, connect=limits.connect_seconds),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-            follow_redirects=False,
-        )
+        # A client for each request that may be under way, each with one connection: httpx looks through all connections
+        # of a client for each request, which with 16 of them costs as much as the request itself.
+        trusted, limits = httpx.create_ssl_context(), self._limits
+        self._all = [
+            httpx.AsyncClient(
+                verify=trusted,
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+                timeout=httpx.Timeout(limits.total_seconds, connect=limits.connect_seconds),
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+                follow_redirects=False,
+            )
+            for _ in range(limits.concurrency)
+        ]
+        self._idle = list(self._all)
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        for each in self._all:
+            await each.aclose()
 
     @property
     def login(self) -> Login:
@@ -173,14 +181,14 @@ class ApiClient:
     ) -> Answer:
         import httpx
 
-        if self._client is None:
+        if not self._idle:
             raise RuntimeError("an ApiClient is used as `async with`")
         self.requests += 1
-        began = time.monotonic()
+        client, began = self._idle.pop(), time.monotonic()
         try:
             # Beside httpx's own timeouts, which a server that trickles byte by byte never meets.
             async with asyncio.timeout(self._limits.total_seconds):
-                async with self._client.stream(method, url, params=query or None, headers=headers, data=form) as got:
+                async with client.stream(method, url, params=query or None, headers=headers, data=form) as got:
                     body = await self._body(got)
                     found = {name.lower(): value for name, value in got.headers.items()}
                     return Answer(str(got.url), got.status_code, found, body, time.monotonic() - began)
@@ -191,6 +199,8 @@ class ApiClient:
         except httpx.HTTPError as error:
             # Its text, not its request: that one holds the login.
             raise NoAnswer(f"{_host(url)} doesn't answer: {type(error).__name__} {error}".rstrip()) from None
+        finally:
+            self._idle.append(client)
 
     async def _body(self, got: httpx.Response) -> bytes:
         most, parts, size = self._limits.response_bytes, list[bytes](), 0
