@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 JARS := .cache/jars
 
-.PHONY: help demo test jars chaos check bench clean
+.PHONY: help demo test coverage jars chaos check bench clean
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -53,6 +53,12 @@ demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
 	@$(BIN)/python -m pytest -q -n auto $(if $(CI),-rs,) --ignore=tests/parity $(PYTEST)
 	@$(BIN)/python -m pytest -q $(if $(CI),-rs,) tests/parity $(PYTEST)
+
+coverage: $(VENV)/.test  ## how much of the source stage its tests run; fails under 85 %
+	@mkdir -p .cache
+	@COVERAGE_FILE=.cache/coverage $(BIN)/python -m coverage run --source=lakeflow_job_meta.stages \
+	  -m pytest -q tests/test_contract_compliance.py tests/acceptance/test_source_stage.py tests/acceptance/test_stage_task.py
+	@COVERAGE_FILE=.cache/coverage $(BIN)/python -m coverage report --skip-covered --fail-under=85
 
 jars: $(JARS)/alias-catalog.jar  ## what the tests on Spark and a warehouse need beside Java 17 and Maven
 

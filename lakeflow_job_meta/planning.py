@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from lakeflow_job_meta.compile import COMPILER_VERSION, Compiled, CompileOptions, compile_modules
+from lakeflow_job_meta.compile.tasks import SOURCE_STAGE
 from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.causes import Evidence, with_causes
 from lakeflow_job_meta.control.declared import Declared, read_declared
+from lakeflow_job_meta.control.deployed import deployed_wheel
 from lakeflow_job_meta.control.identity import check_identity, check_owner, check_workspace
 from lakeflow_job_meta.control.local_files import LocalFiles
 from lakeflow_job_meta.control.mark import Changed, changed_since_mark, mark_of, same_rows, state_as_left
@@ -142,8 +144,11 @@ class Planning:
         return self._compile(declared)
 
     def _compile(self, declared: Declared) -> Compiled:
+        settings, wheel = self.settings, self.settings.wheel_path
+        if wheel is None and any(SOURCE_STAGE in (each.transformation_config or "") for each in declared.sources):
+            wheel = deployed_wheel(self.store, self.tables) or None
         options = CompileOptions(
-            str(self.tables.control.name), self.settings.default_warehouse_id, self.settings.cluster_id
+            str(self.tables.control.name), settings.default_warehouse_id, settings.cluster_id, wheel
         )
         compiled = compile_modules(declared.sources, declared.modules, options)
         return self.files.put_in(compiled, options.control_table)
@@ -213,9 +218,9 @@ class Planning:
 
     def _arguments(self) -> str:
         """Changes whenever equal rows may lead to other jobs."""
-        return fingerprint(
-            [COMPILER_VERSION, self.settings.default_warehouse_id, self.settings.cluster_id, dict(self.settings.drift)]
-        )
+        settings = self.settings
+        compiled_with = [settings.default_warehouse_id, settings.cluster_id, settings.wheel_path]
+        return fingerprint([COMPILER_VERSION, *compiled_with, dict(settings.drift)])
 
     def _observe(self, world: World, *, sweep: bool) -> Observation:
         """Look at the selected modules, and at those whose jobs move to them."""

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "workspace": "LAKEFLOW_WORKSPACE",
     "default_warehouse_id": "LAKEFLOW_DEFAULT_WAREHOUSE_ID",
     "cluster_id": "LAKEFLOW_CLUSTER_ID",
+    "wheel_path": "LAKEFLOW_WHEEL_PATH",
     "concurrency": "LAKEFLOW_CONCURRENCY",
     "lease_seconds": "LAKEFLOW_LEASE_SECONDS",
     "lock_timeout_seconds": "LAKEFLOW_LOCK_TIMEOUT_SECONDS",
@@ -69,6 +70,7 @@ class Settings:
     `table_defaults` says who fills the defaults of columns that an INSERT leaves out: `product` or `engine`.
     `notify_url` is a web hook that is told of slow and late runs, `notify_secret` a reference (`env:NAME`,
     `{{secrets/scope/key}}`) to what its messages are signed with.
+    `wheel_path` is this product's wheel, for tasks that run its own programs.
     """
 
     control_table: str = ""
@@ -80,6 +82,7 @@ class Settings:
     workspace: str = LOCAL
     default_warehouse_id: str | None = None
     cluster_id: str | None = None
+    wheel_path: str | None = None
     concurrency: int = 10
     lease_seconds: float = 90.0
     lock_timeout_seconds: float = 0.0

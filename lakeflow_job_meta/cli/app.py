@@ -15,6 +15,7 @@ from lakeflow_job_meta.cli import (
     bootstrap,
     bootstrap_migrations,
     changes,
+    contract,
     deploy,
     destroy,
     doctor,
@@ -33,6 +34,7 @@ from lakeflow_job_meta.cli import (
     repair,
     runs,
     sql,
+    stage,
     status,
     validate,
 )
@@ -66,6 +68,8 @@ for name, group in (
     ("runs", runs.app),
     ("lease", lease.app),
     ("identity", identity.app),
+    ("stage", stage.app),
+    ("contract", contract.app),
     ("local", local.app),
 ):
     app.add_typer(group, name=name)
@@ -92,7 +96,7 @@ def talk(
         force=True,
     )
     logging.getLogger("lakeflow_job_meta").setLevel(logging.DEBUG if verbose else logging.INFO)
-    for noisy in ("databricks", "urllib3", "watchdog"):
+    for noisy in ("databricks", "httpcore", "httpx", "urllib3", "watchdog"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

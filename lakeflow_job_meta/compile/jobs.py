@@ -32,6 +32,7 @@ class CompileOptions:
     control_table: str
     default_warehouse_id: str | None = None
     cluster_id: str | None = None
+    wheel_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ def _tasks(
             options.default_warehouse_id,
             options.cluster_id,
             findings.at("transformation_config", source.source_id),
+            options.wheel_path,
         )
         built = build_task(configs[source.source_id], context)
         if built is None:

@@ -16,6 +16,11 @@ GIVEN_PARAMETERS = ("source_id", "module_name", "control_table")
 """Parameters that every notebook task gets from us, so that one notebook serves many rows."""
 
 CLUSTER_CHOICES = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
+PACKAGE, STAGE_PROGRAM = "lakeflow_job_meta", "lakeflow-source-stage"
+SOURCE_STAGE = "source_stage"
+STAGE_SETTINGS = ("store", "home", "workspace")
+"""Settings that a source stage's task may name, where its process can't see them by itself."""
+
 OURS = ("task_key", "depends_on")
 """Task fields that follow from the row, not from the builder."""
 
@@ -29,6 +34,7 @@ class TaskContext:
     default_warehouse_id: str | None
     cluster_id: str | None
     report: Report
+    wheel_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,42 @@ def _sql_file(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
     return _sql(warehouse, {"file": {"path": path, "source": source}}, parameters)
 
 
+def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
+    """Our own wheel's program. Where the tables are, the program is told; how to reach them, it sees by itself."""
+    path, parameters = _text(config, "config_path", context.report), dict[str, str]()
+    for name in ("bootstrap", "preview"):
+        if name in config and not isinstance(config[name], bool):
+            context.report(f"expected true or false, found {type_name(config[name])}", path=(name,))
+        parameters[name] = str(config.get(name) is True).lower()
+    given = {"source_id": context.source.source_id, "module_name": context.source.module_name}
+    settings = _parameters(config.get("settings"), context.report, ("settings",))
+    for name in settings:
+        if name not in STAGE_SETTINGS:
+            hint = nearest(name, STAGE_SETTINGS) or "known: " + ", ".join(STAGE_SETTINGS)
+            context.report(f"unknown setting '{name}'", path=("settings", name), hint=hint)
+    fields: dict[str, Any] = {
+        "python_wheel_task": {
+            "package_name": PACKAGE,
+            "entry_point": STAGE_PROGRAM,
+            "named_parameters": {
+                "config": path, **parameters, **settings, **given, "control_table": context.control_table,
+                "job_run_id": "{{job.run_id}}",
+            },
+        }
+    }  # fmt: skip
+    if not context.wheel_path:
+        context.report(
+            "no wheel of this product is known", hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one"
+        )
+    elif "environment_key" not in config:
+        libraries = config.get("libraries")
+        others = cast("list[Any]", libraries) if isinstance(libraries, list) else []
+        fields["libraries"] = [*others, {"whl": context.wheel_path}]
+    if context.cluster_id and not any(key in config for key in CLUSTER_CHOICES):
+        fields["existing_cluster_id"] = context.cluster_id
+    return BuiltTask(fields)
+
+
 def _raw(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | None:
     for key in config:
         if key not in ("task_type", "task", "depends_on"):
@@ -176,6 +218,7 @@ TASK_TYPES: Mapping[str, TaskType] = {
     "notebook": TaskType(("notebook_path", "parameters"), "notebook_task", _notebook),
     "sql_query": TaskType(("sql_task",), "sql_task", _sql_query),
     "sql_file": TaskType(("sql_task",), "sql_task", _sql_file),
+    SOURCE_STAGE: TaskType(("config_path", "bootstrap", "preview", "settings"), "python_wheel_task", _source_stage),
     "task": TaskType(("task",), "", lambda config, context: _raw(config, context) or BuiltTask({})),
 }
 

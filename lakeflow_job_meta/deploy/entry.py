@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
 
-from lakeflow_job_meta.control.deployed import WHEEL_PARAMETER
 from lakeflow_job_meta.deploy.own_rows import OwnRows
 from lakeflow_job_meta.errors import UsageError
 from lakeflow_job_meta.model.control import MONITOR_MODULE
@@ -20,7 +19,7 @@ from lakeflow_job_meta.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
-OWN = {"volume": "", "interval": "60", WHEEL_PARAMETER: ""}
+OWN = {"volume": "", "interval": "60"}
 """Parameters that are no settings, and their defaults."""
 
 AS_JSON = ("drift", "rates")
@@ -61,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = _own_rows(monitor)
     where = monitor.orchestrator
     logger.info("watching %s (store: %s)", settings.control_table, where.store.label)
-    if own[WHEEL_PARAMETER]:
-        logger.info("wheel: %s", own[WHEEL_PARAMETER])
+    if settings.wheel_path:
+        logger.info("wheel: %s", settings.wheel_path)
     monitor.run_continuous()
     return 0
 

@@ -13,6 +13,7 @@ from lakeflow_job_meta.model.control import Module, Source
 from lakeflow_job_meta.model.table import Row
 
 ANY_WAREHOUSE = "default"
+ANY_WHEEL = "/any.whl"
 """Stands for the default warehouse: whether one is set is known only where jobs are made, so that it's no finding
 here."""
 
@@ -34,7 +35,7 @@ def compile_findings(
     sources: Sequence[Row], modules: Sequence[Row], declared: Mapping[RowKey, DeclaredRow], control_table: str
 ) -> list[Finding]:
     """Compile rows as they would be; findings about rows that aren't `declared` become warnings."""
-    options = CompileOptions(control_table, default_warehouse_id=ANY_WAREHOUSE)
+    options = CompileOptions(control_table, default_warehouse_id=ANY_WAREHOUSE, wheel_path=ANY_WHEEL)
     compiled = compile_modules(
         [Source.from_row(row) for row in sources], [Module.from_row(row) for row in modules], options
     )

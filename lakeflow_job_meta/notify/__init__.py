@@ -1,5 +1,6 @@
-"""Web hooks: somebody else's server is told what happened, in JSON that it can check the origin of.
+"""Telling others what happened, by web hooks.
 
-Belongs here: the message, its signature, sending it, where the secret comes from. Doesn't: what is worth telling
-(`runs`). A hook that fails is tried again a few times and told of in the log; it never stops who tells it.
+Belongs here: how a message looks for each kind of hook, its signature, sending it, where the secret comes from.
+Doesn't: what is worth telling (`runs`, `stages`). A hook that fails is told of in the log; it never stops who tells it.
+Its address may be a secret and isn't shown.
 """

@@ -32,9 +32,10 @@ from lakeflow_job_meta.cli.app import app, run
 from lakeflow_job_meta.cli.default_group import ListsByDefault
 from lakeflow_job_meta.model.table_types import DECIMALS, MOST_DIGITS, REFUSED, TYPES
 from lakeflow_job_meta.workspace.launcher import stop_local
+from tests.source_api import running
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")])
 FENCE = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 NOT_OURS = ("make", "git", "databricks", "export", "kill")
@@ -47,6 +48,7 @@ SAME = (
     (re.compile(r"^( TIME +)\S+(?= )", re.MULTILINE), r"\1USER"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"\b\d{12,17}\b"), "ID"),
+    (re.compile(r"\b\w+-\d{8}T\d{6}Z-[0-9a-f]{8}\b"), "BATCH"),
     (re.compile(r"\b(\d+ m )?\d+(\.\d)? m?s\b"), "SECONDS"),
     (re.compile(r"─+"), "─"),
     (re.compile(r"[ \t]+"), " "),
@@ -173,6 +175,17 @@ def pattern(lines: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @pytest.fixture
+def source_systems(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The servers that pages about stages ask the reader to start."""
+    from testhub_server import TOKEN, create_app
+
+    with running(create_app()) as api:
+        monkeypatch.setenv("TESTHUB_URL", f"{api.url}/api")
+        monkeypatch.setenv("TESTHUB_TOKEN", TOKEN)
+        yield
+
+
+@pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """A folder that holds what a checkout does beside the code."""
     for name in list(os.environ):
@@ -184,9 +197,10 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
         (folder / name).symlink_to(ROOT / name)
     shims = tmp_path / "bin"
     shims.mkdir()
-    ljm = shims / "ljm"
-    ljm.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m lakeflow_job_meta "$@"\n')
-    ljm.chmod(0o755)
+    for name, what in (("ljm", "-m lakeflow_job_meta"), ("python", "")):
+        shim = shims / name
+        shim.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" {what} "$@"\n')
+        shim.chmod(0o755)
     monkeypatch.setenv("PATH", str(shims), prepend=os.pathsep)
     monkeypatch.chdir(folder)
     with kept_logging():
@@ -210,6 +224,7 @@ def kept_logging() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.usefixtures("source_systems")
 def test_every_snippet_of_a_page_runs_and_prints_what_the_page_shows(page: Path, reader: Reader) -> None:
     for block in blocks(page, "console", "python"):
         if not block.runs:
