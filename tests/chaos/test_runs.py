@@ -1,4 +1,5 @@
-"""The server and the processes of tasks are killed at random while runs go on: each run ends once, nothing is left."""
+"""The server and the processes of tasks are killed at random while runs go on: each run ends once, nothing is left, and
+the ledger, collected meanwhile, tells the same as the server."""
 
 from __future__ import annotations
 
@@ -14,11 +15,15 @@ from typing import Any
 
 import pytest
 
+from lakeflow_job_meta import JobOrchestrator
+from lakeflow_job_meta.errors import LakeflowJobMetaError
+from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.workspace.launcher import ensure_local
 from tests.local_runs import Runs, after, life, result
 from tests.local_server import Site, running_server
 
 RUNS = 50
+TABLE = "main.chaos.control"
 SLEEP = "import random, time\ntime.sleep(random.random() / 5)\n"
 
 
@@ -68,6 +73,22 @@ def strike(home: Path, chance: random.Random) -> str:
     return what
 
 
+def orchestrator(home: Path) -> JobOrchestrator:
+    return JobOrchestrator(TABLE, settings=Settings(TABLE, home))
+
+
+def assert_ledger_tells(home: Path, ends: list[dict[str, Any]]) -> None:
+    ours = orchestrator(home)
+    ours.runs.collect()
+    told = ours.store.sql(f"SELECT run_id, result FROM {TABLE}_runs")
+    assert sorted((row["run_id"], row["result"]) for row in told) == sorted(
+        (run["run_id"], result(run)) for run in ends
+    )
+    tasks = ours.store.sql(f"SELECT task_run_id, result FROM {TABLE}_task_runs")
+    expected = [(task["run_id"], result(task)) for run in ends for task in run["tasks"]]
+    assert sorted((row["task_run_id"], row["result"]) for row in tasks) == sorted(expected)
+
+
 @pytest.mark.slow
 def test_every_run_has_one_end_whoever_is_killed(tmp_path: Path) -> None:
     chance = random.Random(7)
@@ -75,12 +96,16 @@ def test_every_run_has_one_end_whoever_is_killed(tmp_path: Path) -> None:
         runs = Runs(site)
         assert result(runs.run(runs.sql("make", "CREATE TABLE main.chaos.t (x STRING)"))) == "SUCCESS"
         job_id = job_of(runs)
+        orchestrator(tmp_path).adopt([str(job_id)])
         ids: list[int] = []
         strikes: Counter[str] = Counter()
         for number in range(RUNS):
             ids.append(started(tmp_path, job_id, f"run {number}"))
             time.sleep(chance.random() / 4)
             strikes[strike(tmp_path, chance)] += 1
+            if number % 10 == 5:
+                with contextlib.suppress(LakeflowJobMetaError):  # the server may have been killed
+                    orchestrator(tmp_path).runs.collect()
         runs = Runs(Site(tmp_path, ensure_local(tmp_path)))
         ends = [runs.ended(each, seconds=120) for each in ids]
         assert len(set(ids)) == RUNS and strikes["server"] > 3 and strikes["task"] > 3
@@ -94,6 +119,7 @@ def test_every_run_has_one_end_whoever_is_killed(tmp_path: Path) -> None:
         found = Counter(result(run) for run in ends)
         assert found["SUCCESS"] and found["FAILED"], f"the test struck too seldom or too often: {found}, {strikes}"
         assert [runs.get(each) for each in ids] == ends, "an end is for good"
+        assert_ledger_tells(tmp_path, ends)
         broken = next(run for run in ends if life(run) == "INTERNAL_ERROR")
         runs.done("POST", "runs/repair", {"run_id": broken["run_id"], "rerun_all_failed_tasks": True})
         assert result(runs.ended(broken["run_id"])) == "SUCCESS"
