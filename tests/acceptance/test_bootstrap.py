@@ -59,7 +59,7 @@ def test_it_is_shown_asked_done_and_then_there_is_nothing_left(ljm: Shell, store
     assert 'cluster_by: "state, run_id (Z-order, by OPTIMIZE: the table is partitioned)"' in shown.stdout
     assert store.listed("main", "tenants") is None
     refused = ljm("bootstrap", code=2)
-    assert "3 changes want a yes, and nobody can be asked" in refused.stderr
+    assert "to go on takes a yes (3 changes), and nobody can be asked" in refused.stderr
     assert store.listed("main", "tenants") is None
     done = ljm("bootstrap", "--yes")
     assert "Made 3 of 3 changes." in done.stdout

@@ -40,7 +40,7 @@ def write(shell: Shell, name: str, text: str) -> None:
 
 def test_nothing_is_done_without_a_yes(site: Shell) -> None:
     refused = site(*MIGRATE, "up", code=2)
-    assert "1 migration want a yes, and nobody can be asked" in refused.stderr
+    assert "to go on takes a yes (1 migration), and nobody can be asked" in refused.stderr
     assert "+ 0001_good: apply (1 statement)" in refused.stdout
     assert "aborted, nothing was done" in in_a_terminal(site, "n\n", *MIGRATE, "up", code=1)
     assert site(*MIGRATE, "up", "--dry-run").stdout == refused.stdout
