@@ -25,7 +25,7 @@ class TaskOrder:
     Args:
         run_id: of the job run; task_run_id: of this task's run; attempt: counted from 0.
         task: the Jobs API task as resolved; kind: which of its fields says what to do (`notebook_task`, `sql_task`, …).
-        parameters: the job's parameters, which a notebook sees as widgets too, below its own.
+        parameters: the job's, which a notebook sees as widgets too; its own of the same name have their values already.
         values: the task values of the tasks before it, by task_key and key.
         folder: its own working folder, made before; what it leaves there is kept with the run.
         timeout_seconds: 0 for none.
