@@ -402,7 +402,7 @@ def works(project: Project) -> int:
 def test_a_killed_monitor_is_taken_over_by_the_one_that_stands_by(project: Project) -> None:
     project.add("a", "one")
     with two_monitors(project) as (first, second):
-        wait_for(lambda: first.told("1 create") == 1)
+        wait_for(lambda: first.told("1 create") == 1, 60)
         wait_for(lambda: second.told("standing by") == 1)
         time.sleep(1)
         assert second.told("standing by") == 1, "one line, not one each look"
@@ -433,7 +433,7 @@ def test_a_stopped_monitor_leaves_the_turn_to_the_other(project: Project) -> Non
 def test_a_hung_monitor_is_taken_over_and_stands_by_when_it_wakes(project: Project) -> None:
     project.add("a", "one")
     with two_monitors(project) as (first, second):
-        wait_for(lambda: first.told("1 create") == 1)
+        wait_for(lambda: first.told("1 create") == 1, 60)
         first.process.send_signal(signal.SIGSTOP)
         project.add("a", "two")
         wait_for(lambda: second.told("1 create") == 1)

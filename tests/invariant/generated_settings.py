@@ -52,6 +52,9 @@ REQUIRED: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "SqlTask": {"warehouse_id": ("w", "v")},
     "SqlTaskQuery": {"query_id": ("q", "r")},
     "SqlTaskFile": {"path": ("/x.sql", "/Workspace/x.sql")},
+    # A relative path would be a file beside the metadata.
+    "SparkPythonTask": {"python_file": ("/x.py", "dbfs:/x.py", "/Workspace/é.py")},
+    "Library": {"whl": ("/x.whl", "dbfs:/x.whl"), "requirements": ("/x.txt", "/Workspace/x.txt")},
     "SqlTaskDashboard": {"dashboard_id": ("d", "e")},
     "SqlTaskAlert": {"alert_id": ("a", "b")},
     "ConditionTask": {"op": jobs_api.choices("ConditionTask", "op"), "left": ("1", "x"), "right": ("1", "y")},

@@ -11,7 +11,7 @@ import pytest
 
 from lakeflow_job_meta.bootstrap.dataset_file import read_dataset
 from lakeflow_job_meta.bootstrap.pipeline_file import read_pipeline
-from lakeflow_job_meta.control.tables import KINDS, ControlTables
+from lakeflow_job_meta.control.tables import KINDS, LEDGER, ControlTables
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.schema_file import SchemaReader
 from lakeflow_job_meta.model.table import TableName, TableSpec
@@ -76,7 +76,7 @@ def test_what_cannot_be_is_refused_by_name(field: dict[str, Any], says: str) -> 
 
 def test_our_own_tables_are_made_from_the_same_kind_of_files() -> None:
     tables = ControlTables.of(TableName.parse("main.etl.control"))
-    assert set(tables.by_kind) == set(KINDS)
+    assert set(tables.by_kind) == {*KINDS, *LEDGER}
     with pytest.raises(InputError, match="unknown type 'STRNG'"):
         TableSpec.from_json(TableName.parse("a.b.c"), {"fields": [{"name": "a", "type": "STRNG"}]})
 
