@@ -251,9 +251,11 @@ def test_one_change_alone_is_one_commit_or_two(ground: Ground, change: str) -> N
         "default": lambda: files.field("tenants", "price").update(default="0"),
     }
     changes[change]()
-    before = ground.info("tenants").version
-    assert ground.run(evolve=True).counts() == {"update": 1, "skip": 1}
-    assert ground.info("tenants").version == before + 1
+    found = ground.info("tenants")
+    # What an engine doesn't tell isn't compared: comments inside of records, and what is REQUIRED.
+    told = found.tells_required or change not in ("comment", "relaxed")
+    assert ground.run(evolve=True).counts() == ({"update": 1, "skip": 1} if told else {"skip": 2})
+    assert ground.info("tenants").version == found.version + told
     assert differences(ground.spec("tenants"), ground.info("tenants")) == []
 
 
