@@ -52,7 +52,7 @@ demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 
 test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
 	@$(BIN)/python -m pytest -q -n auto $(if $(CI),-rs,) --ignore=tests/parity $(PYTEST)
-	@$(BIN)/python -m pytest -q $(if $(CI),-rs,) tests/parity $(PYTEST)
+	@$(BIN)/python -m pytest -q --timeout 900 $(if $(CI),-rs,) tests/parity $(PYTEST)
 
 coverage: $(VENV)/.test  ## how much of the source stage its tests run; fails under 85 %
 	@mkdir -p .cache
