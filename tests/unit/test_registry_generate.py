@@ -131,6 +131,10 @@ def test_a_container_is_the_tasks_environment_or_the_image_of_its_own_cluster() 
     (load,) = jobs(generated(rows([orders(source_to_dl_is_active=False)], stages=stages), extras))[OUT]["tasks"]
     assert load["new_cluster"] == {**cluster, "docker_image": {"url": "acme/pg:3"}}
     assert load["python_wheel_task"]["named_parameters"]["driver_container"] == "acme/pg:3"
+    stands_for = Extras({}, {"environments": environments}, {"new_cluster": cluster}, {"acme/pg:3": "pg"})
+    made = generated(rows([orders(source_to_dl_is_active=False)], stages=stages), stands_for)
+    config = json.loads(made.modules[OUT].sources[0]["transformation_config"])
+    assert (config["environment_key"], "new_cluster" in config) == ("pg", False)
 
 
 def test_bad_rows_freeze_what_depends_on_them_and_nothing_else() -> None:
