@@ -38,6 +38,9 @@ def main(arguments: list[str]) -> int:
     said = given.yes_delete in [dataset.name for _, dataset in Bootstrap(Path(given.pipeline)).datasets()]
     if said or not given.force_tables:
         command += ["--yes"]  # to make what is missing takes nothing away
+    elif not sys.stdin.isatty():
+        _ = run([*command, "--dry-run"])
+        parser.error("all tables would be made anew, and nobody can be asked: --yes-delete tenants, if that is meant")
     return run(command)
 
 
@@ -227,8 +230,8 @@ def test_only_what_is_missing_is_made(home: Path) -> None:
 def test_nothing_is_taken_away_unless_somebody_says_so(home: Path, flag: str) -> None:
     add_row(home)
     before = versions(home)
-    script(flag, home=home, code=2)
-    script(flag, "--yes-delete", "tenant", home=home, code=2)
+    assert "--yes-delete tenants" in script(flag, home=home, code=2).stderr
+    assert "--yes-delete tenants" in script(flag, "--yes-delete", "tenant", home=home, code=2).stderr
     assert versions(home) == before
     assert len(queue(home)) == 1
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lakeflow_job_meta.bootstrap import Bootstrap, Wishes
-from lakeflow_job_meta.bootstrap.onetime_bootstrap_processor import get_engine
+from lakeflow_job_meta.bootstrap.onetime_bootstrap_processor import OnetimeBootstrapProcessor, get_engine
 from lakeflow_job_meta.errors import ApplyError, ConflictError, UsageError
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.settings import Settings
@@ -213,6 +213,28 @@ def test_the_processor_is_awaited_and_says_what_it_did(files: SetupFolder, store
         asyncio.run(get_engine().execute({"force_recreate_dataset": True}, context))
     gone = asyncio.run(get_engine().execute({"force_recreate_dataset": True}, {**context, "yes_delete": "tenants"}))
     assert named(gone["recreated"]) == ["runs", "tenants"]
+
+
+def test_the_steps_of_the_processor_can_be_taken_alone(files: SetupFolder, store: DeltaStore) -> None:
+    engine, folder = OnetimeBootstrapProcessor(), files.folder / "initial"
+    spec = engine._load_table_schema(folder, "RUNS")
+    assert (spec.name, spec.partition_by) == (RUNS, ("at_day",))
+    with pytest.raises(UsageError, match="config.yml lists no table 'run'"):
+        engine._load_table_schema(folder, "run")
+    assert [engine._ensure_tenants_dataset(store, "main", "tenants") for _ in range(2)] == [True, False]
+    assert [engine._ensure_table(store, spec) for _ in range(2)] == [True, False]
+    assert run(files, store) == ["create tenants"]
+
+
+def test_what_was_done_is_read_by_sql_also_where_no_control_table_is_named(ljm: Shell) -> None:
+    done = ljm("bootstrap", "--yes").stderr
+    rows = ljm.json("sql", "SELECT * FROM main.tenants._ljm_log")
+    assert [(row["module_name"], row["action"], row["outcome"]) for row in rows] == [
+        ("main.tenants", "create", "done"),
+        (str(TENANTS), "create", "done"),
+        (str(RUNS), "create", "done"),
+    ]
+    assert all(f"correlation_id={row['correlation_id']} tenant_id=system" in done for row in rows)
 
 
 def test_the_checks_are_printed_and_fail_where_something_is_wrong(ljm: Shell, store: DeltaStore) -> None:
