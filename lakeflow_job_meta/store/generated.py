@@ -39,6 +39,28 @@ def with_generated(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     return [{**row, **{name: _day(row.get(source)) for name, source in sources.items()}} for row in rows]
 
 
+def source_of(column: Column, columns: Sequence[Column]) -> Column | None:
+    """The column whose day this one is, if it is the day of one.
+
+    >>> at = Column("at", "TIMESTAMP")
+    >>> source_of(Column("at_day", "DATE", generated="CAST(at AS DATE)"), [at]) == at
+    True
+    """
+    found = _DAY.fullmatch(column.generated or "")
+    return next((each for each in columns if found and each.name.lower() == found[1].lower()), None)
+
+
+def day_text(source: Column, value: str) -> str:
+    """The day of a value of this column as an engine works it out, by UTC whatever its session's time zone is.
+
+    >>> day_text(Column("at", "TIMESTAMP_NTZ"), "`at`")
+    'CAST(`at` AS DATE)'
+    """
+    if source.type != "TIMESTAMP":
+        return f"CAST({value} AS DATE)"
+    return f"date_from_unix_date(CAST(floor(unix_seconds(CAST({value} AS TIMESTAMP)) / 86400) AS INT))"
+
+
 def _source(column: Column) -> str:
     found = _DAY.fullmatch(column.generated or "")
     if found is None:

@@ -219,7 +219,7 @@ def test_the_steps_of_the_processor_can_be_taken_alone(files: SetupFolder, store
     engine, folder = OnetimeBootstrapProcessor(), files.folder / "initial"
     spec = engine._load_table_schema(folder, "RUNS")
     assert (spec.name, spec.partition_by) == (RUNS, ("at_day",))
-    with pytest.raises(UsageError, match="config.yml lists no table 'run'"):
+    with pytest.raises(UsageError, match=r"config\.yml lists no table 'run'"):
         engine._load_table_schema(folder, "run")
     assert [engine._ensure_tenants_dataset(store, "main", "tenants") for _ in range(2)] == [True, False]
     assert [engine._ensure_table(store, spec) for _ in range(2)] == [True, False]

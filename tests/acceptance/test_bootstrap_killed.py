@@ -119,9 +119,7 @@ class Ground:
         found = {spec.name: self.store.info(spec.name) for spec in dataset.tables}
         others = {each.name for each in self.listed() if each not in found and not is_kept(each)}
         return others <= {"_ljm_log"} and all(
-            info is not None and differences(spec, info) == []
-            for spec in dataset.tables
-            for info in [found[spec.name]]
+            info is not None and differences(spec, info) == [] for spec in dataset.tables for info in [found[spec.name]]
         )
 
     def listed(self) -> list[TableName]:
@@ -152,7 +150,9 @@ def test_a_first_run_killed_anywhere_is_made_whole(ground: Ground, writes: int, 
 
 
 @points(5)  # a rename and a create for each of two tables, the log's rows
-def test_a_recreate_killed_anywhere_keeps_every_row_until_it_is_purged(ground: Ground, writes: int, killed: bool) -> None:
+def test_a_recreate_killed_anywhere_keeps_every_row_until_it_is_purged(
+    ground: Ground, writes: int, killed: bool
+) -> None:
     ground.run()
     ground.fill()
     assert ground.killed_after(writes, "force_tables") is killed
@@ -185,7 +185,9 @@ def test_between_the_two_steps_of_a_recreate_the_old_table_is_named(ground: Grou
 
 
 @points(12)  # two tables renamed and made, they, a stranger and the log deleted, the log made anew as at first
-def test_a_dataset_deleted_and_made_anew_is_whole_wherever_it_was_killed(ground: Ground, writes: int, killed: bool) -> None:
+def test_a_dataset_deleted_and_made_anew_is_whole_wherever_it_was_killed(
+    ground: Ground, writes: int, killed: bool
+) -> None:
     ground.run()
     ground.fill()
     ground.store.sql("CREATE TABLE main.tenants.stranger (a INT)")
