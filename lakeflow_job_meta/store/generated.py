@@ -19,6 +19,9 @@ from lakeflow_job_meta.model.table import Row
 GENERATED_PROPERTY = "lakeflow_job_meta.generated"
 """The table property that holds the expressions of columns that the product fills, as JSON by column."""
 
+ENGINE_GENERATED_PROPERTY = "lakeflow_job_meta.engine_generated"
+"""The same of columns that the engine generates: it keeps the expressions, and tells them to nobody who asks."""
+
 _DAY = re.compile(r"\s*CAST\(\s*`?(\w+)`?\s+AS\s+DATE\s*\)\s*", re.IGNORECASE)
 
 
@@ -77,10 +80,14 @@ def _day(value: Any) -> date | None:
     return value
 
 
-def generated_of(properties: Mapping[str, str]) -> dict[str, str]:
-    """The expressions that are kept as a table's property, by column."""
+def generated_of(properties: Mapping[str, str], kept_as: str = GENERATED_PROPERTY) -> dict[str, str]:
+    """The expressions that are kept as a table's property, by column.
+
+    >>> generated_of({ENGINE_GENERATED_PROPERTY: '{"at_day": "CAST(at AS DATE)"}'}, ENGINE_GENERATED_PROPERTY)
+    {'at_day': 'CAST(at AS DATE)'}
+    """
     try:
-        found: object = json.loads(properties.get(GENERATED_PROPERTY, "{}"))
+        found: object = json.loads(properties.get(kept_as, "{}"))
     except json.JSONDecodeError:
         found = None
     kept = cast("dict[str, object]", found) if isinstance(found, dict) else {}

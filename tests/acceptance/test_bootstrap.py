@@ -215,6 +215,32 @@ def test_the_processor_is_awaited_and_says_what_it_did(files: SetupFolder, store
     assert named(gone["recreated"]) == ["runs", "tenants"]
 
 
+def test_a_second_dataset_is_another_step_with_a_folder_of_its_own(ljm: Shell, files: SetupFolder) -> None:
+    other = files.folder.parent / "pipelines" / "registry"
+    (other / "schemas").mkdir(parents=True)
+    (other / "config.yml").write_text("dataset: registry\ntables: [stages]\n", "utf-8")
+    (other / "schemas" / "stages.json").write_text('[{"name": "stage_id", "type": "STRING"}]', "utf-8")
+    more = "- {step_id: registry, ps_type: setup.initial.onetime_bootstrap, config: {folder: ../pipelines/registry}}\n"
+    pipeline = files.folder / "bootstrap_system.yml"
+    pipeline.write_text(pipeline.read_text("utf-8") + more, "utf-8")
+    made = [each["table"] for each in ljm.json("bootstrap", "--yes")["outcomes"]]
+    assert made == ["main.tenants", str(TENANTS), str(RUNS), "main.registry", "main.registry.stages"]
+    refused = ljm("bootstrap", "--force-all", "--yes-delete", "tenants", code=2)
+    assert "if that is meant: --yes-delete registry" in refused.stderr
+    ljm("bootstrap", "--force-all", "--yes-delete", "tenants", "--yes-delete", "registry")
+    assert [each["summary"] for each in ljm.json("bootstrap")["plans"]] == [{"skip": 2}, {"skip": 1}]
+
+
+def test_what_is_wrong_with_the_files_of_all_steps_is_told_at_once(ljm: Shell, files: SetupFolder) -> None:
+    step = "- {{step_id: {0}, ps_type: setup.initial.onetime_bootstrap, config: {{{1}}}}}\n"
+    pipeline = files.folder / "bootstrap_system.yml"
+    more = step.format("again", "force_recreate_tables: true") + step.format("gone", "folder: nowhere")
+    pipeline.write_text(pipeline.read_text("utf-8") + more, "utf-8")
+    told = ljm("bootstrap", code=1).stderr
+    assert "main.tenants is set up by step 's' and by step 'again'" in told
+    assert "nowhere" in told
+
+
 def test_the_steps_of_the_processor_can_be_taken_alone(files: SetupFolder, store: DeltaStore) -> None:
     engine, folder = OnetimeBootstrapProcessor(), files.folder / "initial"
     spec = engine._load_table_schema(folder, "RUNS")
