@@ -24,7 +24,7 @@ from lakeflow_job_meta.store.clustering import clustering
 from lakeflow_job_meta.store.connection import Connection, LostRace, Typed
 from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY, ENGINE_DEFAULTS
 from lakeflow_job_meta.store.feed import FEED, net
-from lakeflow_job_meta.store.generated import ENGINE_GENERATED_PROPERTY, GENERATED_PROPERTY, generated_of
+from lakeflow_job_meta.store.generated import GENERATED_PROPERTY, generated_of, noted
 from lakeflow_job_meta.store.statements import Sql
 from lakeflow_job_meta.store.table_facts import TableFacts
 from lakeflow_job_meta.store.transaction import NotWritten, Transaction, columns_for, evaluated, selected, settled
@@ -95,9 +95,8 @@ class SqlStore:
         kept = clustering(spec.cluster_by) if spec.partition_by else {}
         expressions = {each.name: each.generated for each in spec.columns if each.generated is not None}
         make = partial(table_statements.create, spec, with_defaults=self._engine_fills)
-        noted = {ENGINE_GENERATED_PROPERTY: json.dumps(expressions)} if expressions else {}
         try:
-            _ = self._run(make({**properties, **kept, **noted}))
+            _ = self._run(make({**properties, **kept, **noted(spec.columns)}))
         except SqlError as problem:
             # Spark without Databricks has generated columns, but not in SQL.
             if not expressions or "generated columns" not in problem.message:

@@ -20,7 +20,7 @@ GENERATED_PROPERTY = "lakeflow_job_meta.generated"
 """The table property that holds the expressions of columns that the product fills, as JSON by column."""
 
 ENGINE_GENERATED_PROPERTY = "lakeflow_job_meta.engine_generated"
-"""The same of columns that the engine generates: it keeps the expressions, and tells them to nobody who asks."""
+"""The same of columns that the engine generates: it keeps the expressions, but Spark tells them to nobody who asks."""
 
 _DAY = re.compile(r"\s*CAST\(\s*`?(\w+)`?\s+AS\s+DATE\s*\)\s*", re.IGNORECASE)
 
@@ -40,6 +40,12 @@ def with_generated(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     if not sources:
         return list(rows)
     return [{**row, **{name: _day(row.get(source)) for name, source in sources.items()}} for row in rows]
+
+
+def noted(columns: Sequence[Column]) -> dict[str, str]:
+    """The property that tells which columns the engine of a table generates, for a table that has such columns."""
+    expressions = {each.name: each.generated for each in columns if each.generated is not None}
+    return {ENGINE_GENERATED_PROPERTY: json.dumps(expressions)} if expressions else {}
 
 
 def source_of(column: Column, columns: Sequence[Column]) -> Column | None:

@@ -107,7 +107,8 @@ class Ground:
 
     def purge(self) -> None:
         bootstrap = self.bootstrap()
-        bootstrap.apply(*bootstrap.plan_purge())
+        (planned,) = bootstrap.plan_purge()
+        bootstrap.apply(planned)
 
     def fill(self) -> None:
         self.store.sql("INSERT INTO main.tenants.tenants (tenant_id) VALUES ('a')")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
+from lakeflow_job_meta.bootstrap.difference import differences
 from lakeflow_job_meta.errors import LakeflowJobMetaError
 from lakeflow_job_meta.model.column import Column, day_of
 from lakeflow_job_meta.model.table import TableSpec
+from lakeflow_job_meta.store.delta import DeltaStore
 from tests.parity.engines import Engine
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 AT = Column("at", "TIMESTAMP", "REQUIRED")
 LOCAL = Column("local", "TIMESTAMP_NTZ")
@@ -52,6 +58,24 @@ def test_the_day_is_that_of_utc_whatever_the_sessions_time_zone(engine: Engine) 
     assert {(row["at"], row["at_day"]) for row in rows} == {
         (datetime(2024, 1, 31, 23, 30, tzinfo=UTC), date(2024, 1, 31))
     }
+
+
+@pytest.mark.parametrize("engine", ["spark"], indirect=True)
+def test_days_that_the_engine_generates_are_found_as_declared_and_left_to_it(
+    engine: Engine, spark: SparkSession
+) -> None:
+    spec = TableSpec(engine.table(), COLUMNS, ("id",), partition_by=("at_day",))
+    DeltaStore(engine.home).create(spec)  # it declares generated columns as Databricks does, where Spark's SQL can't
+    folder = engine.home / "tables" / spec.name.catalog / spec.name.schema / spec.name.name
+    spark.sql(f"CREATE TABLE {spec.name} USING DELTA LOCATION '{folder}'")
+    found = engine.store.info(spec.name)
+    assert found is not None
+    assert differences(spec, found) == []
+    # Noon is on the same day in whatever zone the engine's session is.
+    engine.store.sql(f"INSERT INTO {spec.name} (id, at) VALUES ('a', timestamp'2024-01-31 12:00:00')")
+    engine.store.sql(f"INSERT INTO {spec.name} VALUES ('b', timestamp'2024-01-31 12:00:00', NULL)")
+    days = {row["at_day"] for row in engine.open().read(spec.name).rows}
+    assert days == {date(2024, 1, 31)}
 
 
 def test_what_an_insert_has_too_few_or_too_many_values_for_is_refused_as_ever(engine: Engine) -> None:
