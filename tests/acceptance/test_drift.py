@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lakeflow_job_meta import ApplyError
-from lakeflow_job_meta.model.plan import ActionKind
+from lakeflow_job_meta.model.plan import ActionKind, FieldChange
 from tests.acceptance.steps import SCHEDULE, apply, ids, kinds, notebook, only, retries, with_settings
 from tests.conftest import Project
 
@@ -143,7 +143,7 @@ def test_reported_drift_is_shown_and_stays(project: Project) -> None:
     plan = reporting.plan()
     (action,) = plan.actions
     assert action.kind is ActionKind.SKIP
-    assert [(change.path, change.old, change.new) for change in action.reported] == [("timeout_seconds", 99, 60)]
+    assert action.reported == (FieldChange("timeout_seconds", old=60, new=60, observed=99),)
     assert "? timeout_seconds: 99 → 60 (drift, only reported)" in str(plan)
     assert plan.empty
     project.update_job(job_id, max_concurrent_runs=9)
