@@ -341,8 +341,14 @@ def _drifted(
     strayed = {change.path for change in changes(before, kept, world.rules)}
     if recorded.status != ACTIVE:
         strayed = {path for path in strayed if not path.endswith(".pause_status")}  # that is our own pause
-    theirs = seen.lost_queries | seen.edited_queries
-    queries = tuple(f"queries[{source}]" for source, query in recorded.queries.items() if query.query_id in theirs)
+    # A query whose text the rows change differs from them too: that is no work of others.
+    wanted = {source: query.fingerprint for source, query in desired.queries.items()}
+    queries = tuple(
+        f"queries[{source}]"
+        for source, query in recorded.queries.items()
+        if query.query_id in seen.lost_queries
+        or (query.query_id in seen.edited_queries and wanted.get(source) == query.fingerprint)
+    )
     return tuple(change.path for change in found if change.path in strayed or change.path.startswith(queries))
 
 
