@@ -82,6 +82,7 @@ def _tree(module: str, run: Run, tails: Tails) -> RenderableType:
     for task in run.tasks:
         began = task.start if task.start and task.word not in UNRUN else None
         took = duration(((task.end or now) - began) / STEP) if began else ""
+        took += f"  {task.loop}" if task.loop and task.loop.total else ""
         branch = tree.add(Text.assemble((f"{task.word:<10}", COLORS.get(task.word, "dim")), f" {_name(task)}  {took}"))
         for line in tails.of(run, task):
             branch.add(Text(line, "dim", overflow="ellipsis", no_wrap=True))

@@ -80,7 +80,7 @@ class Rows:
         return None if row is None else task_from(row["record"])
 
     def output(self, run_id: int) -> dict[str, Any]:
-        """What a task run left: output, error, error_trace, rows_read, rows_written."""
+        """What a task run left: output, error, error_trace."""
         row = self.state.one("SELECT output FROM task_runs WHERE run_id = ?", run_id)
         return cast("dict[str, Any]", json.loads(row["output"])) if row and row["output"] else {}
 
