@@ -17,6 +17,7 @@ from lakeflow_job_meta.local.runs.attempts import STEPS, Ground
 from lakeflow_job_meta.local.runs.dispatch import Dispatcher, Lane
 from lakeflow_job_meta.local.runs.firing import Firing
 from lakeflow_job_meta.local.runs.record import Run, TaskRun
+from lakeflow_job_meta.local.runs.retention import Retention
 from lakeflow_job_meta.local.runs.rows import Rows
 from lakeflow_job_meta.local.runs.runner import Runner
 from lakeflow_job_meta.local.state import State
@@ -44,17 +45,18 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self._pool = Pool(options.home, folder / "server.log")
         dispatcher = Dispatcher(lanes(options, self._pool), self._post)
-        self.runner = Runner(Ground(Rows(state), dispatcher, folder / "runs", url, _child_of(state)))
+        ground = Ground(Rows(state), dispatcher, folder / "runs", url, _child_of(state))
+        self.runner = Runner(ground)
         _ = end_leftovers(options.home)
         self.lost = self.runner.recover()
-        self._clock: asyncio.Task[None] | None = None
+        self._clocks = [self._loop.create_task(Retention(ground.rows, ground.folder).go_on())]
         if options.fire_triggers:
-            self._clock = self._loop.create_task(Firing(self.runner, options.home).go_on())
+            self._clocks.append(self._loop.create_task(Firing(self.runner, options.home).go_on()))
 
     def close(self) -> None:
         """End all that is under way."""
-        if self._clock is not None:
-            _ = self._clock.cancel()
+        for clock in self._clocks:
+            _ = clock.cancel()
         self.runner.close()
         self._pool.close()
 
