@@ -153,7 +153,7 @@ class ModuleRuns:
         """
         if not run.ended:
             raise InputError(f"run {run.run_id} goes on", hint="only a run that has ended can be repaired")
-        if run.succeeded and not tasks:
+        if run.result == "SUCCESS" and not tasks:  # one that succeeded with failures has something to repair
             raise InputError(f"run {run.run_id} succeeded: there is nothing to repair", hint="name tasks: --only TASK")
         for task in tasks:
             _ = self.attempts(run, task)

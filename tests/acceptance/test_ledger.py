@@ -252,6 +252,23 @@ def test_a_repaired_run_is_followed_again(jobs: Project) -> None:
     assert sorted(tasks) == [("check_it", 1, "FAILED"), ("check_it", 2, "SUCCESS"), ("load", 1, "SUCCESS")]
 
 
+def test_a_run_that_succeeded_though_a_task_failed_can_be_repaired_and_one_that_just_succeeded_not(
+    project: Project,
+) -> None:
+    project.add("a", config=sql_task("SELECT * FROM no.such.table"))
+    project.add("b", order=2, config=sql_task(run_if="ALL_DONE"))
+    apply(project)
+    runs = project.orchestrator.runs
+    run = runs.find(str(ran(project)))
+    assert run.result == "SUCCESS_WITH_FAILURES"
+    runs.repair(run)
+    assert [task.attempt for task in runs.wait(run.run_id, timeout=30).latest if task.task_key == "a"] == [2]
+    whole = runs.find(str(ran(project, only=["b"])))
+    assert whole.result == "SUCCESS"
+    with pytest.raises(InputError, match="nothing to repair"):
+        runs.repair(whole)
+
+
 def test_the_sql_of_a_run_that_cannot_be_asked_for_is_refused_with_all_findings(jobs: Project) -> None:
     with pytest.raises(InputError) as caught:
         jobs.orchestrator.runs.start("m", only=["lod", "check_it", "x"])

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,24 +113,46 @@ def test_ctrl_c_cancels_the_run_and_says_so(shell: Shell) -> None:
 
 @pytest.mark.slow
 def test_a_terminal_shows_a_tree_that_stays_within_it(shop: Shell) -> None:
+    text, code = in_a_terminal(shop)
+    assert code == 4
+    assert "├── SUCCESS    load" in text
+    assert all(len(line) <= 80 for line in text.splitlines() if "──" in line)
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_what_a_task_prints_while_it_goes_on(shell: Shell) -> None:
+    go = shell.folder / "go"
+    lines = ("import pathlib, time", "print('half way', flush=True)", f"while not pathlib.Path('{go}').exists():")
+    (shell.folder / "long.py").write_text("\n".join([*lines, "    time.sleep(0.05)"]))
+    declare(
+        shell, "long", json.dumps({"task_type": "task", "task": {"spark_python_task": {"python_file": "./long.py"}}})
+    )
+    shell("apply", "--yes")
+    text, code = in_a_terminal(shell, lambda shown: go.touch() if "half way" in shown else None)
+    assert code == 0
+    running = text[: text.index("half way")].rindex("RUNNING    long")
+    assert "SUCCESS" not in text[:running]
+
+
+def in_a_terminal(shell: Shell, look: Callable[[str], None] = lambda shown: None) -> tuple[str, int]:
+    """What `ljm run m --watch` shows in a terminal, and its exit code; `look` gets it as it comes."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "lakeflow_job_meta", "run", "m", "--watch"], cwd=shop.folder, stdout=subprocess.PIPE,
-        stderr=slave, env={**shop.environment, "COLUMNS": "80", "TERM": "xterm"},
+        [sys.executable, "-m", "lakeflow_job_meta", "run", "m", "--watch"], cwd=shell.folder, stdout=subprocess.PIPE,
+        stderr=slave, env={**shell.environment, "COLUMNS": "80", "TERM": "xterm"},
     )  # fmt: skip
     os.close(slave)
-    shown = b""
+    text, shown = "", b""
     try:
         while chunk := os.read(master, 65_536):
             shown += chunk
+            text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="ignore"))
+            look(text)
     except OSError:  # the other end was closed
         pass
     os.close(master)
     process.communicate(timeout=30)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert process.returncode == 4
-    assert "├── SUCCESS    load" in text
-    assert all(len(line) <= 80 for line in text.splitlines() if "──" in line)
+    return text, process.returncode
 
 
 def test_a_gantt_chart_fits_into_its_width_and_shows_when_tasks_ran() -> None:
@@ -191,6 +214,12 @@ def test_iterations_of_a_loop_are_shown_with_what_they_left(shell: Shell) -> Non
     assert "got a" in logs.stdout
     assert "one[1]: SUCCESS" in logs.stderr
     assert "known: each, one" in shell("logs", "m", "two", code=1).stderr
+
+
+def test_sql_tasks_on_spark_are_refused_where_spark_is_not_set_up(shell: Shell) -> None:
+    said = shell("local", "serve", "--sql-engine", "spark", code=2).stderr
+    assert "can't run on Spark" in said
+    assert "docs/tasks.md" in said
 
 
 # From Python

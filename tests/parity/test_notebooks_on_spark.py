@@ -1,4 +1,4 @@
-"""Notebook tasks on real Spark: the embedded tables are its catalogs."""
+"""Notebook and SQL tasks on real Spark: the embedded tables are its catalogs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from lakeflow_job_meta.local.tasks.order import Ending, TaskResult
 from lakeflow_job_meta.store.delta import DeltaStore
+from tests.local_runs import Runs, results, task_run
+from tests.local_server import running_server
 from tests.local_tasks import Place
 from tests.parity.spark_session import JARS, missing
 
@@ -96,3 +98,32 @@ def test_the_segments_of_the_examples_are_made(place: Place) -> None:
     assert result.values == {"audience": 4}
     segments = {row["customer_id"]: row["segment"] for row in store.sql("SELECT * FROM gold.crm.segments")}
     assert segments[1] == segments[2] != segments[3] == segments[4]
+
+
+def test_sql_tasks_run_on_one_spark_where_the_server_is_told_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CONF_DIR", str(place.folder))
+    with running_server(place.home, "--sql-engine", "spark") as site:
+        runs = Runs(site)
+        make = "CREATE TABLE main.shop.t (id INT, v STRING); INSERT INTO main.shop.t SELECT CAST(:n AS INT), 'a'"
+        run = runs.ended(
+            runs.start(
+                runs.create(
+                    runs.sql("make", make, parameters={"n": "7"}),
+                    runs.sql("own", "SELECT java_method('java.lang.Math', 'abs', -7) AS n"),
+                    runs.sql("merge", "MERGE INTO main.shop.t USING (SELECT 7 AS id) s ON t.id = s.id "
+                             "WHEN MATCHED THEN UPDATE SET v = 'b'", "make"),
+                    runs.sql("wrong", "SELECT nope FROM main.shop.t", "merge"),
+                )
+            ),
+            seconds=240,
+        )  # fmt: skip
+        assert results(run) == {"make": "SUCCESS", "own": "SUCCESS", "merge": "SUCCESS", "wrong": "FAILED"}
+        assert runs.output(task_run(run, "own")["run_id"])["local"]["rows"] == [{"n": "7"}]
+        assert task_run(run, "merge")["local"] == {"rows_written": 1}
+        assert "nope" in runs.output(task_run(run, "wrong")["run_id"])["error"]
+        # A catalog that came to be after Spark was started, made by the other engine.
+        store = DeltaStore(place.home)
+        store.sql("CREATE TABLE silver.later.t AS SELECT 1 AS id")
+        assert results(runs.run(runs.sql("a", "INSERT INTO silver.later.t SELECT 2"))) == {"a": "SUCCESS"}
+    assert store.sql("SELECT * FROM main.shop.t") == [{"id": 7, "v": "b"}]
+    assert store.sql("SELECT count(*) AS n FROM silver.later.t") == [{"n": 2}]
