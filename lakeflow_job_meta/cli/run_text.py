@@ -112,12 +112,14 @@ UNRUN = ("BLOCKED", "UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLUDED", "DISABLE
 
 
 def output_lines(output: Mapping[str, Any]) -> list[str]:
-    """What a task left, as `runs/get-output` tells it: error, result, logs."""
-    lines: list[str] = []
-    if error := output.get("error"):
-        lines += str(error).splitlines()
-    if trace := output.get("error_trace"):
-        lines += str(trace).splitlines()
+    """What a task left, as `runs/get-output` tells it: error, result, logs.
+
+    >>> output_lines({"error": "ValueError: no", "error_trace": "line 1: f()\\nValueError: no", "logs": "printed\\n"})
+    ['line 1: f()', 'ValueError: no', 'printed']
+    """
+    error, trace = str(output.get("error") or ""), str(output.get("error_trace") or "")
+    lines = [] if error in trace else error.splitlines()  # a trace mostly ends with its error
+    lines += trace.splitlines()
     if (result := mapping(output.get("notebook_output")).get("result")) is not None:
         lines += [f"result: {result}"]
     if child := mapping(output.get("run_job_output")).get("run_id"):
