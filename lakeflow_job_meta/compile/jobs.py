@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lakeflow_job_meta.compile import graph
@@ -27,12 +27,13 @@ PAUSABLE = ("schedule", "trigger", "continuous")
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """What the arguments of a run add to the rows."""
+    """What the arguments of a run add to the rows; `reach` are settings that a task of our own program is told."""
 
     control_table: str
     default_warehouse_id: str | None = None
     cluster_id: str | None = None
     wheel_path: str | None = None
+    reach: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _tasks(
             options.cluster_id,
             findings.at("transformation_config", source.source_id),
             options.wheel_path,
+            options.reach,
         )
         built = build_task(configs[source.source_id], context)
         if built is None:

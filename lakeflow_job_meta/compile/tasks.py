@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lakeflow_job_meta.compile.findings import Report, type_name
+from lakeflow_job_meta.compile.local_files import is_relative
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.model import jobs_api
 from lakeflow_job_meta.model.control import Source
@@ -35,6 +36,7 @@ class TaskContext:
     cluster_id: str | None
     report: Report
     wheel_path: str | None = None
+    reach: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,9 @@ def _sql_file(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
 def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
     """Our own wheel's program. Where the tables are, the program is told; how to reach them, it sees by itself."""
     path, parameters = _text(config, "config_path", context.report), dict[str, str]()
+    if is_relative(path):
+        hint = "its task runs elsewhere, and the file names others: put them in a volume, and write /Volumes/…"
+        context.report(f"expected an absolute path, found '{path}'", path=("config_path",), hint=hint)
     for name in ("bootstrap", "preview"):
         if name in config and not isinstance(config[name], bool):
             context.report(f"expected true or false, found {type_name(config[name])}", path=(name,))
@@ -173,7 +178,7 @@ def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
             "package_name": PACKAGE,
             "entry_point": STAGE_PROGRAM,
             "named_parameters": {
-                "config": path, **parameters, **settings, **given, "control_table": context.control_table,
+                "config": path, **parameters, **context.reach, **settings, **given, "control_table": context.control_table,
                 "job_run_id": "{{job.run_id}}",
             },
         }

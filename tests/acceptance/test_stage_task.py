@@ -40,9 +40,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
         yield found
 
 
-def compiled(wheel_path: str | None = WHEEL, **config: Any) -> tuple[dict[str, Any], list[str]]:
+def compiled(
+    wheel_path: str | None = WHEEL, reach: dict[str, str] | None = None, **config: Any
+) -> tuple[dict[str, Any], list[str]]:
     source = Source("hub", "m", "api", 1, None, None, json.dumps({**STAGE, **config}))
-    found = compile_modules([source], [], CompileOptions(TABLE, wheel_path=wheel_path))
+    found = compile_modules([source], [], CompileOptions(TABLE, wheel_path=wheel_path, reach=reach or {}))
     tasks = found.jobs["m"].settings["tasks"] if "m" in found.jobs else [{}]
     return tasks[0], [str(each) for each in found.diagnostics]
 
@@ -79,6 +81,25 @@ def test_a_source_stage_without_a_wheel_or_with_bad_keys_is_a_finding() -> None:
         "unknown setting 'stor' (did you mean 'store'?)", "unknown key 'previw'",
     ):  # fmt: skip
         assert words in told
+
+
+def test_a_task_on_this_machine_is_told_where_its_tables_and_its_workspace_are(tmp_path: Path) -> None:
+    here = Settings(TABLE, tmp_path).reach
+    task, found = compiled(reach=here, settings={"home": "/srv/lakeflow"})
+    told = task["python_wheel_task"]["named_parameters"]
+    assert not found
+    assert {name: told[name] for name in here} == {
+        "store": "embedded", "workspace": "local", "home": "/srv/lakeflow",
+    }  # fmt: skip
+    assert here["home"] == str(tmp_path.resolve())
+    assert Settings(TABLE, tmp_path, workspace="https://workspace.example.com").reach == {}
+
+
+def test_a_stage_file_is_named_by_an_absolute_path() -> None:
+    _, found = compiled(config_path="metadata/stages/testhub.yml")
+    assert any("expected an absolute path, found 'metadata/stages/testhub.yml'" in each for each in found)
+    for path in ("/Volumes/main/etl/hub/testhub.yml", "{{job.parameters.file}}"):
+        assert not compiled(config_path=path)[1]
 
 
 def test_the_wheel_of_the_deployed_monitor_is_taken_where_none_is_set(project: Project) -> None:
