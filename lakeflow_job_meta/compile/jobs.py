@@ -96,7 +96,7 @@ def _compile_module(
     description = {"description": module.description} if module.description and "description" not in config else {}
     origin = "GIT" if config.get("git_source") else "WORKSPACE"
     tasks = [with_origin(task, origin) for task in built.tasks]
-    desired = {"name": job_name, **description, **config, "tasks": tasks}
+    desired = {"name": job_name, **description, **_with_environments(config, built), "tasks": tasks}
     _check_job(desired, {source.source_id: task for source, task in zip(active, built.tasks, strict=True)}, findings)
     return DesiredJob(
         name, str(job_name), True, desired, built.queries, tuple(source.source_id for source in active), lifecycle
@@ -107,6 +107,19 @@ def _compile_module(
 class _Tasks:
     tasks: list[dict[str, Any]]
     queries: dict[str, SavedQuery]
+    environments: dict[str, Mapping[str, Any]]
+
+
+def _with_environments(config: dict[str, Any], built: _Tasks) -> dict[str, Any]:
+    """The module's settings with the environments that its tasks need; one of that name in them is taken as it is."""
+    if not built.environments:
+        return config
+    listed = config.get("environments") or []
+    named = {each.get("environment_key") for each in listed}
+    return {
+        **config,
+        "environments": [*listed, *(each for key, each in built.environments.items() if key not in named)],
+    }
 
 
 def _tasks(
@@ -125,6 +138,7 @@ def _tasks(
     depends_on = graph.dependencies(active, configs, inactive, findings)
     tasks: list[dict[str, Any]] = []
     queries: dict[str, SavedQuery] = {}
+    environments: dict[str, Mapping[str, Any]] = {}
     for source in active:
         if source.source_id not in configs:
             continue
@@ -145,7 +159,9 @@ def _tasks(
         tasks.append({"task_key": key, **({"depends_on": needs} if needs else {}), **built.fields})
         if built.query is not None:
             queries[source.source_id] = built.query
-    return None if findings.failed else _Tasks(tasks, queries)
+        if built.environment is not None:
+            environments[built.environment["environment_key"]] = built.environment
+    return None if findings.failed else _Tasks(tasks, queries, environments)
 
 
 def _check_config(config: Mapping[str, Any], findings: Findings) -> None:

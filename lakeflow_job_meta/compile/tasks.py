@@ -17,6 +17,12 @@ GIVEN_PARAMETERS = ("source_id", "module_name", "control_table")
 """Parameters that every notebook task gets from us, so that one notebook serves many rows."""
 
 CLUSTER_CHOICES = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
+ENVIRONMENT_VERSION = "4"
+"""Serverless environment with Python 3.12, supported until August 2028."""
+
+OWN_ENVIRONMENT = "lakeflow_job_meta"
+"""The environment of our own programs' tasks on serverless compute, which takes no libraries of a task."""
+
 PACKAGE, STAGE_PROGRAM = "lakeflow_job_meta", "lakeflow-source-stage"
 SOURCE_STAGE = "source_stage"
 STAGE_SETTINGS = ("store", "home", "workspace")
@@ -41,10 +47,12 @@ class TaskContext:
 
 @dataclass(frozen=True, slots=True)
 class BuiltTask:
-    """Fields of a Jobs API task, without task_key and depends_on; and the saved query that it needs, if any."""
+    """Fields of a Jobs API task, without task_key and depends_on; the saved query and the job's environment that it
+    needs, if any."""
 
     fields: Mapping[str, Any]
     query: SavedQuery | None = None
+    environment: Mapping[str, Any] | None = None
 
 
 Builder = Callable[[Mapping[str, Any], TaskContext], BuiltTask]
@@ -87,7 +95,7 @@ def build_task(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | N
         context.report(problem.message, path=problem.path, hint=problem.hint)
     if kind == "notebook" and context.cluster_id and not any(key in beside for key in CLUSTER_CHOICES):
         beside["existing_cluster_id"] = context.cluster_id
-    return BuiltTask({**beside, **built.fields}, built.query)
+    return BuiltTask({**beside, **built.fields}, built.query, built.environment)
 
 
 def with_origin(task: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -183,16 +191,20 @@ def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
             },
         }
     }  # fmt: skip
+    if context.cluster_id and not any(key in config for key in CLUSTER_CHOICES):
+        fields["existing_cluster_id"] = context.cluster_id
     if not context.wheel_path:
         context.report(
             "no wheel of this product is known", hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one"
         )
+    elif not any(key in (*config, *fields) for key in (*CLUSTER_CHOICES, "libraries")):
+        spec = {"environment_version": ENVIRONMENT_VERSION, "dependencies": [context.wheel_path]}
+        environment = {"environment_key": OWN_ENVIRONMENT, "spec": spec}
+        return BuiltTask({**fields, "environment_key": OWN_ENVIRONMENT}, environment=environment)
     elif "environment_key" not in config:
         libraries = config.get("libraries")
         others = cast("list[Any]", libraries) if isinstance(libraries, list) else []
         fields["libraries"] = [*others, {"whl": context.wheel_path}]
-    if context.cluster_id and not any(key in config for key in CLUSTER_CHOICES):
-        fields["existing_cluster_id"] = context.cluster_id
     return BuiltTask(fields)
 
 

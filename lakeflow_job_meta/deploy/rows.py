@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+from lakeflow_job_meta.compile.tasks import ENVIRONMENT_VERSION
 from lakeflow_job_meta.control.deployed import WHEEL_PARAMETER
 from lakeflow_job_meta.deploy.package import PACKAGE
 from lakeflow_job_meta.errors import InputError, UsageError
@@ -16,9 +17,6 @@ from lakeflow_job_meta.settings import EMBEDDED, SPARK, Settings
 SOURCE_ID = "monitor"
 ENTRY_POINT = "lakeflow-monitor"
 ENVIRONMENT_KEY = "monitor"
-
-ENVIRONMENT_VERSION = "4"
-"""Serverless environment with Python 3.12, supported until August 2028."""
 
 MANAGED = (
     "name", "continuous", "schedule", "trigger", "max_concurrent_runs", "parameters", "environments", "run_as",

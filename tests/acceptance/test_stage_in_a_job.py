@@ -88,7 +88,7 @@ def test_the_stage_runs_in_the_workspace_by_the_deployed_wheel_and_fails_the_job
     run = shop.run()
     assert run.result == "SUCCESS", run
     job = shop.orchestrator.workspace.api.get("/api/2.2/jobs/get", {"job_id": run.job_id})
-    assert job["settings"]["tasks"][0]["libraries"] == [{"whl": wheel}]
+    assert job["settings"]["environments"][0]["spec"]["dependencies"] == [wheel]
     (row,) = shop.sql("SELECT * FROM main.log.source WHERE step = 'run'")
     assert row["correlation_id"] == f"job-run-{run.run_id}" and row["status"] == "succeeded"
     assert len(json.loads(row["tables"])) == 6
