@@ -186,8 +186,8 @@ def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
             "package_name": PACKAGE,
             "entry_point": STAGE_PROGRAM,
             "named_parameters": {
-                "config": path, **parameters, **context.reach, **settings, **given, "control_table": context.control_table,
-                "job_run_id": "{{job.run_id}}",
+                "config": path, **parameters, **context.reach, **settings, **given,
+                "control_table": context.control_table, "job_run_id": "{{job.run_id}}",
             },
         }
     }  # fmt: skip
