@@ -15,12 +15,12 @@ SECONDS = 10.0
 LONGEST = 1500
 """Characters of an error that are sent; Discord takes 2,000 a message."""
 
-SIGNS = {"success": "✅", "failure": "❌", "recovery": "🔄"}
+SIGNS = {"success": "✅", "failure": "❌", "recovery": "🔄", "schema_change": "⚠️"}
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What happened: success, failure or recovery, of what, why, and in figures. None of it may be a secret."""
+    """What happened (one of SIGNS), to what, why, and in figures. None of it may be a secret."""
 
     event: str
     subject: str

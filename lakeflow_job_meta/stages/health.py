@@ -64,7 +64,7 @@ def _login(stage: SourceStage) -> HealthCheck:
 
 
 def _last_run(stage: SourceStage) -> HealthCheck:
-    runs = stage.runs()
+    runs = stage.log.runs()
     if not runs:
         return HealthCheck("last run", FAILED, "it never ran", "ljm stage source --bootstrap")
     last = runs[-1]
@@ -75,7 +75,7 @@ def _last_run(stage: SourceStage) -> HealthCheck:
 
 
 def _endpoints(stage: SourceStage) -> HealthCheck:
-    last = next((row for row in reversed(stage.runs()) if row["endpoint_count"] is not None), None)
+    last = next((row for row in reversed(stage.log.runs()) if row["endpoint_count"] is not None), None)
     if last is None:
         return HealthCheck("endpoints", SKIPPED, "none was asked yet")
     good, asked = last["endpoint_success_count"] or 0, last["endpoint_count"]
