@@ -42,6 +42,18 @@ def differences(before: Shape, now: Shape) -> list[str]:
     return told
 
 
+def merged(before: Shape, now: Shape) -> dict[str, str]:
+    """What is known after this look: null, or fewer kinds of values than before, take nothing away.
+
+    >>> merged({"weight": "float", "note": "str", "gone": "int"}, {"weight": "int", "note": "", "id": "int"})
+    {'weight': 'float', 'note': 'str', 'id': 'int'}
+    """
+    return {
+        name: before[name] if name in before and _kinds(types) <= _kinds(before[name]) else types
+        for name, types in now.items()
+    }
+
+
 def changes(before: Mapping[str, Shape], now: Mapping[str, Shape]) -> list[str]:
     """What changed of each endpoint that both runs know, a line each."""
     told: list[str] = []

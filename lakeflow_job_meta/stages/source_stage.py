@@ -34,7 +34,7 @@ from lakeflow_job_meta.stages.http.login import masked_credential
 from lakeflow_job_meta.stages.run import StageOptions, StageResult
 from lakeflow_job_meta.stages.run_log import SCHEMA_CHANGES, SCHEMAS, RunLog, Sums
 from lakeflow_job_meta.stages.samples import SampleRows, sample_rows
-from lakeflow_job_meta.stages.shape import changes
+from lakeflow_job_meta.stages.shape import changes, merged
 from lakeflow_job_meta.stages.tables import ENDPOINTS, POSITION, StageTables, rows_of
 from lakeflow_job_meta.stages.telling import tell
 from lakeflow_job_meta.stages.validate import Check, Explorer
@@ -260,7 +260,7 @@ class SourceStage:
         now = {name: check.fields for name, check in checks.items() if 0 < len(check.fields) <= MOST_FIELDS}
         course.changes += [without(each, course.secrets) for each in changes(before, now)]
         kept = {name: fields for name, fields in before.items() if name in checks}
-        step.details[SCHEMAS] = {**kept, **now}
+        step.details[SCHEMAS] = {**kept, **{name: merged(before.get(name, {}), each) for name, each in now.items()}}
         if course.changes:
             step.details[SCHEMA_CHANGES] = course.changes
 

@@ -46,21 +46,9 @@ REFUSED = (LoginRefused, Forbidden)
         ("/cycles", answering(500), EndpointsFailed, "500: the API failed"),
         ("/cycles", trickling(60), EndpointsFailed, "no whole answer in 2 s"),
         ("/cycles", answering(200, b'{"items": [1,'), EndpointsFailed, "no valid JSON"),
-        (
-            "/cycles",
-            answering(200, b"<!DOCTYPE html><p>", b"text/html"),
-            EndpointsFailed,
-            "HTML instead of JSON",
-            False,
-        ),
+        ("/cycles", answering(200, b"<!DOCTYPE html><p>", b"text/html"), EndpointsFailed, "HTML instead of JSON"),
         ("/me", answering(200, b"<html>", b"text/html"), NotJson, "HTML instead of JSON"),
-        (
-            "/cycles",
-            answering(302, location="https://elsewhere.example/x"),
-            EndpointsFailed,
-            "elsewhere.example",
-            False,
-        ),
+        ("/cycles", answering(302, location="https://elsewhere.example/x"), EndpointsFailed, "elsewhere.example"),
         ("/cycles", answering(200, b"[" + b" " * 2**20 + b"]"), EndpointsFailed, "more than 100000 bytes"),
     ],
 )

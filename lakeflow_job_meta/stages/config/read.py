@@ -84,7 +84,7 @@ def read_identity(path: Path) -> tuple[str, str] | None:
         None where it doesn't tell.
     """
     document = read_file(path).document
-    if document is None or not isinstance(document.value, dict):
+    if document is None:
         return None
     top = Fields.of(document.value, (), FILE_KEYS, Findings(document))
     system, log_schema = top.text("source_system", None), top.text("log_schema", LOG_SCHEMA)
