@@ -16,6 +16,7 @@ from lakeflow_job_meta.stages.http.failure import (
     EndlessPages,
     Forbidden,
     LoginRefused,
+    NoAnswer,
     NotJson,
     SchemaChanged,
     TooMany,
@@ -217,3 +218,18 @@ def test_a_refused_login_leaves_another_systems_table_alone(hub: Ground) -> None
     with pytest.raises(LoginRefused):
         hub.run()
     assert hub.rows("source.credentials") == before
+
+
+def test_requests_go_through_the_proxy_of_the_environment(hub: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", hub.api.url)
+    monkeypatch.setenv("TESTHUB_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(ApiError):
+        hub.run()
+    assert any("127.0.0.1:9" in headers["host"] for _, headers in hub.api.requests)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    hub.api.requests.clear()
+    with pytest.raises(NoAnswer):
+        hub.run()
+    assert hub.api.requests == []
