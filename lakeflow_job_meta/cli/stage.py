@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_data, print_json, say
+from lakeflow_job_meta.cli.render import print_data, print_finding, print_json, say
 
 FAILED = 1
 
@@ -61,8 +61,8 @@ def health(
     workspace: options.WorkspaceName = None,
     output: options.OutputFormat = options.Output.TEXT,
 ) -> int:
+    from lakeflow_job_meta.model.finding import Status
     from lakeflow_job_meta.stages import SourceStage
-    from lakeflow_job_meta.stages.health import FAILED as BAD
     from lakeflow_job_meta.stages.health import health as check
 
     settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
@@ -71,7 +71,5 @@ def health(
         print_json([each.to_dict() for each in found])
     else:
         for each in found:
-            print_data(f"{each.status:<8} {each.check:<11} {each.found}")
-            if each.hint:
-                print_data(f"{'':<8} {'':<11} hint: {each.hint}")
-    return FAILED if any(each.status == BAD for each in found) else 0
+            print_finding(each)
+    return FAILED if any(each.status is Status.FAILED for each in found) else 0
