@@ -56,7 +56,7 @@ def _last_run(stage: SourceStage) -> Finding:
     last = runs[-1]
     ended = f"{last['finished_at']:%Y-%m-%d %H:%M} UTC"
     if last["status"] != SUCCEEDED:
-        return failed(f"failed at {ended}: {last['error']}", RUNBOOK)
+        return failed(f"failed at {ended}: {str(last['error']).splitlines()[0]}", RUNBOOK)
     return ok(f"succeeded at {ended} in {last['duration_seconds']:.1f} s")
 
 

@@ -133,11 +133,11 @@ class _ConfigReader:
 
     def _url(self, at: Fields, name: str, *, required: bool = True) -> str:
         text = at.text(name, None if required else "")
-        if not text or text.startswith("env:"):
-            if text and SecretReference.parse(text) is None:
-                at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
+        if not text or SecretReference.parse(text) is not None:
             return text
-        if problem := problem_of_url(text):
+        if text.startswith("env:"):
+            at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
+        elif problem := problem_of_url(text):
             at.find(f"{name}: {problem[0]}", name, problem[1])
         return text
 
