@@ -163,6 +163,14 @@ class TableFacts:
             raise
         return [_commit(row) for row in rows]
 
+    def history(self, table: TableName, limit: int) -> list[Commit]:
+        """The newest commits, the newest first; within a look those that it saw."""
+        seen = (self._look.seen or {}).get(table)
+        recent = self._recent.get(table)
+        if seen is None or not recent or recent[0].version != seen.version or limit > RECENT:
+            return self.commits(table, limit)
+        return recent[:limit]
+
     def since(self, table: TableName, version: int, newest: int) -> list[Commit] | None:
         """The commits after `version`, up to `newest`; None where the log doesn't have all of them any more."""
         for commits in (self._recent.get(table, []), None):
