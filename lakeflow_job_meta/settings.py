@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, errors_in, nearest
 from lakeflow_job_meta.errors import InputError, UsageError
@@ -42,6 +43,8 @@ RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 
 FOLDERS = ("home", "files_root")
 """Settings that are folders; a relative one in the file is relative to the file."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 DRIFT_POLICIES = ("enforce", "report", "ignore")
 
@@ -93,6 +96,19 @@ class Settings:
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
     notify_url: str | None = None
     notify_secret: str | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the workspace is one of this machine, whose jobs can read this machine's files."""
+        return self.workspace == LOCAL or urlsplit(self.workspace).hostname in LOOPBACK
+
+    @property
+    def reach(self) -> dict[str, str]:
+        """Settings by which a task on this machine finds the same tables and the same workspace; none elsewhere: what
+        runs inside of Databricks sees by itself where it is."""
+        if not self.runs_here:
+            return {}
+        return {"store": self.store, "home": str(self.home.resolve()), "workspace": self.workspace}
 
     def require_control_table(self) -> str:
         """The control table's name.

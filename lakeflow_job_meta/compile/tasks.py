@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lakeflow_job_meta.compile.findings import Report, type_name
+from lakeflow_job_meta.compile.local_files import is_relative
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.model import jobs_api
 from lakeflow_job_meta.model.control import Source
@@ -16,6 +17,12 @@ GIVEN_PARAMETERS = ("source_id", "module_name", "control_table")
 """Parameters that every notebook task gets from us, so that one notebook serves many rows."""
 
 CLUSTER_CHOICES = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
+ENVIRONMENT_VERSION = "4"
+"""Serverless environment with Python 3.12, supported until August 2028."""
+
+OWN_ENVIRONMENT = "lakeflow_job_meta"
+"""The environment of our own programs' tasks on serverless compute, which takes no libraries of a task."""
+
 PACKAGE, STAGE_PROGRAM = "lakeflow_job_meta", "lakeflow-source-stage"
 SOURCE_STAGE = "source_stage"
 STAGE_SETTINGS = ("store", "home", "workspace")
@@ -35,14 +42,17 @@ class TaskContext:
     cluster_id: str | None
     report: Report
     wheel_path: str | None = None
+    reach: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltTask:
-    """Fields of a Jobs API task, without task_key and depends_on; and the saved query that it needs, if any."""
+    """Fields of a Jobs API task, without task_key and depends_on; the saved query and the job's environment that it
+    needs, if any."""
 
     fields: Mapping[str, Any]
     query: SavedQuery | None = None
+    environment: Mapping[str, Any] | None = None
 
 
 Builder = Callable[[Mapping[str, Any], TaskContext], BuiltTask]
@@ -85,7 +95,7 @@ def build_task(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | N
         context.report(problem.message, path=problem.path, hint=problem.hint)
     if kind == "notebook" and context.cluster_id and not any(key in beside for key in CLUSTER_CHOICES):
         beside["existing_cluster_id"] = context.cluster_id
-    return BuiltTask({**beside, **built.fields}, built.query)
+    return BuiltTask({**beside, **built.fields}, built.query, built.environment)
 
 
 def with_origin(task: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -158,6 +168,9 @@ def _sql_file(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
 def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
     """Our own wheel's program. Where the tables are, the program is told; how to reach them, it sees by itself."""
     path, parameters = _text(config, "config_path", context.report), dict[str, str]()
+    if is_relative(path):
+        hint = "its task runs elsewhere, and the file names others: put them in a volume, and write /Volumes/…"
+        context.report(f"expected an absolute path, found '{path}'", path=("config_path",), hint=hint)
     for name in ("bootstrap", "preview"):
         if name in config and not isinstance(config[name], bool):
             context.report(f"expected true or false, found {type_name(config[name])}", path=(name,))
@@ -173,21 +186,25 @@ def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
             "package_name": PACKAGE,
             "entry_point": STAGE_PROGRAM,
             "named_parameters": {
-                "config": path, **parameters, **settings, **given, "control_table": context.control_table,
-                "job_run_id": "{{job.run_id}}",
+                "config": path, **parameters, **context.reach, **settings, **given,
+                "control_table": context.control_table, "job_run_id": "{{job.run_id}}",
             },
         }
     }  # fmt: skip
+    if context.cluster_id and not any(key in config for key in CLUSTER_CHOICES):
+        fields["existing_cluster_id"] = context.cluster_id
     if not context.wheel_path:
         context.report(
             "no wheel of this product is known", hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one"
         )
+    elif not any(key in (*config, *fields) for key in (*CLUSTER_CHOICES, "libraries")):
+        spec = {"environment_version": ENVIRONMENT_VERSION, "dependencies": [context.wheel_path]}
+        environment = {"environment_key": OWN_ENVIRONMENT, "spec": spec}
+        return BuiltTask({**fields, "environment_key": OWN_ENVIRONMENT}, environment=environment)
     elif "environment_key" not in config:
         libraries = config.get("libraries")
         others = cast("list[Any]", libraries) if isinstance(libraries, list) else []
         fields["libraries"] = [*others, {"whl": context.wheel_path}]
-    if context.cluster_id and not any(key in config for key in CLUSTER_CHOICES):
-        fields["existing_cluster_id"] = context.cluster_id
     return BuiltTask(fields)
 
 

@@ -15,7 +15,7 @@ import pytest
 from lakeflow_job_meta.workspace.launcher import stop_local
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 120
+SECONDS = 150
 MISLEADING = {
     "DATABRICKS_HOST": "https://production.example.com",
     "DATABRICKS_TOKEN": "not-to-be-used",
@@ -50,6 +50,8 @@ def test_the_demo_ends_well_twice_in_a_row_and_keeps_every_job_id(checkout: Path
         assert re.search(r"^Same job ids: (\d+) of \1\.$", done.stdout, re.MULTILINE)
         assert re.search(r"gold_daily_orders +SUCCESS", done.stdout)
         assert len(re.findall(r"^ store-\w+ +40 ", done.stdout, re.MULTILINE)) == 3, "each shop has its 40 orders"
+        assert re.search(r"^source 1\.0\.0 in main: 0 errors", done.stdout, re.MULTILINE)
+        assert re.search(r"^ testhub +api_token +7 +4 +1\.0 *$", done.stdout, re.MULTILINE)
         assert "monitor | stores: create done" in done.stdout
         assert "monitor | stores: update done" in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80

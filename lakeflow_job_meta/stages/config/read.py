@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 from lakeflow_job_meta.diagnostics import Diagnostic, errors_in, nearest
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.schema_file import IDENTIFIER, SchemaReader
+from lakeflow_job_meta.model.secret_reference import FORMS, SecretReference
 from lakeflow_job_meta.reader.document import Document, Reading, read_file
+from lakeflow_job_meta.settings import LOOPBACK
 from lakeflow_job_meta.stages.config import model
 from lakeflow_job_meta.stages.config.fields import Fields, Findings
 from lakeflow_job_meta.stages.config.openapi import read_openapi
-from lakeflow_job_meta.stages.config.references import FORMS, is_reference
 
 FILE_KEYS = (
     "source_system", "base_url", "auth", "endpoints", "openapi", "hierarchy", "samples", "sample_limit", "pagination",
@@ -40,11 +41,12 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """The secrets that each way to log in needs."""
 
+LOG_SCHEMA = "log"
+
 STYLES = ("none", "link", "cursor", "page", "offset")
-EVENTS = ("success", "failure", "recovery")
+EVENTS = ("success", "failure", "recovery", "schema_change")
 KINDS = ("discord", "webhook")
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Fetch = Callable[[str], Reading]
 """Reads an OpenAPI document from a URL."""
@@ -70,6 +72,24 @@ def read_source_config(path: Path, fetch: Fetch) -> model.SourceConfig:
     if config is None or errors_in(found):
         raise InputError(f"the stage file {path} can't be used", diagnostics=found)
     return config
+
+
+def read_identity(path: Path) -> tuple[str, str] | None:
+    """The source system of a stage file, and the schema of its log, whatever else is wrong with the file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        None where it doesn't tell.
+    """
+    document = read_file(path).document
+    if document is None:
+        return None
+    top = Fields.of(document.value, (), FILE_KEYS, Findings(document))
+    system, log_schema = top.text("source_system", None), top.text("log_schema", LOG_SCHEMA)
+    told = IDENTIFIER.fullmatch(system) and IDENTIFIER.fullmatch(log_schema)
+    return (system, log_schema.lower()) if told else None
 
 
 class _ConfigReader:
@@ -103,7 +123,7 @@ class _ConfigReader:
             contract=self._contract(top),
             notify=self._targets(top),
             schema=self._schema(top, "schema", "source"),
-            log_schema=self._schema(top, "log_schema", "log"),
+            log_schema=self._schema(top, "log_schema", LOG_SCHEMA),
             is_enabled=top.flag("is_enabled", True),
             openapi=top.text("openapi"),
         )
@@ -113,11 +133,11 @@ class _ConfigReader:
 
     def _url(self, at: Fields, name: str, *, required: bool = True) -> str:
         text = at.text(name, None if required else "")
-        if not text or text.startswith("env:"):
-            if text and not is_reference(text):
-                at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
+        if not text or SecretReference.parse(text) is not None:
             return text
-        if problem := problem_of_url(text):
+        if text.startswith("env:"):
+            at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
+        elif problem := problem_of_url(text):
             at.find(f"{name}: {problem[0]}", name, problem[1])
         return text
 
@@ -130,7 +150,7 @@ class _ConfigReader:
         secrets: dict[str, str] = {}
         for role in ("token", "password", "client_id", "client_secret"):
             text = at.text(role, None if role in roles else "")
-            if text and not is_reference(text):
+            if text and SecretReference.parse(text) is None:
                 # The text itself is never quoted: it may be the secret.
                 at.find(f"{role}: expected a reference to a secret, found the text itself", role, FORMS)
             if text and role not in roles and method:
@@ -280,9 +300,9 @@ class _ConfigReader:
         for position, each in enumerate(top.items("notify")):
             at = Fields.of(each, ("notify", position), ("type", "url", "on"), self.findings)
             url = at.text("url", None)
-            if url and not is_reference(url):
+            if url and SecretReference.parse(url) is None:
                 at.find("url: expected a reference to a secret, found the text itself", "url", FORMS)
-            on = at.texts("on", choices=EVENTS) or ("failure", "recovery")
+            on = at.texts("on", choices=EVENTS) or ("failure", "recovery", "schema_change")
             targets.append(model.Target(at.text("type", None, choices=KINDS), url, on))
         return tuple(targets)
 
