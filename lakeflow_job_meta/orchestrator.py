@@ -17,7 +17,7 @@ from lakeflow_job_meta.control.heartbeat import read_monitors
 from lakeflow_job_meta.control.identity import keep_owner, mint_owner
 from lakeflow_job_meta.control.local_files import LocalFiles
 from lakeflow_job_meta.control.selection import select_modules
-from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner_of
+from lakeflow_job_meta.control.tables import APPLIED, NAME_PROPERTY, ControlTables, owner_of
 from lakeflow_job_meta.diagnostics import Diagnostic, counted
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.rules import load_rules
@@ -172,7 +172,8 @@ class JobOrchestrator:
             self._planning.check_fresh(plan)
             # Once: a table that is lost after that is made again by who writes it.
             if not plan.empty and not self._set_up:
-                self.ensure_setup()
+                _ = self.tables.ensure(self.store, APPLIED)
+                self._versions_seen = self._set_up = True
         around = Surroundings(
             self.workspace.jobs,
             self._planning.queries(plan.basis.owner),
@@ -181,7 +182,7 @@ class JobOrchestrator:
             load_rules(),
             now=lambda: datetime.now(UTC),
             new_nonce=lambda: uuid4().hex[:16],
-            actor=actor(),
+            actor=actor(self.workspace),
             concurrency=self.settings.concurrency,
             list_lag=self.settings.list_lag_seconds,
             stop=stop or (lambda: False),
