@@ -148,25 +148,27 @@ def test_a_killed_stage_is_settled_from_the_workspaces_run(record: RunRecord) ->
         task("extract", 71, "TERMINATED", "FAILED", "The process was ended by signal 9 (SIGKILL)."),
         end_time=1_801_000_000_000,
     )  # fmt: skip
-    assert record.settle(killed)
+    assert record.settle([killed]) == 1
     row = the_run(record)
     assert (row["status"], row["current_stage"]) == ("failed", 2)
     assert row["error_message"] == "Extract: The process was ended by signal 9 (SIGKILL)."
     assert row["completed_at"] == datetime.fromtimestamp(1_801_000_000, UTC)
     assert [each["status"] for each in record.stage_rows(7)] == ["success", "failed"]
-    assert not record.settle(killed), "what is settled is written once"
+    versions = [record.store.info(each.name) for each in (record.runs, record.stages)]
+    assert record.settle([killed]) == 0
+    assert versions == [record.store.info(each.name) for each in (record.runs, record.stages)], "it is written once"
 
 
 def test_a_run_that_no_stage_told_of_gets_its_rows_from_the_workspace(record: RunRecord) -> None:
     goes_on = told("RUNNING", None, task("check", 70, "RUNNING"), task("extract", 71, "BLOCKED"))
-    assert record.settle(goes_on)
+    assert record.settle([goes_on]) == 0
     row = the_run(record)
     assert (row["status"], row["triggered_by"], row["current_stage"]) == ("running", "schedule", 1)
     ended = told(
         "TERMINATED", "SUCCESS", task("check", 70, "TERMINATED", "SUCCESS"),
         task("extract", 71, "TERMINATED", "SUCCESS", local={"rows_written": 5}), end_time=9_000,
     )  # fmt: skip
-    assert record.settle(ended)
+    assert record.settle([ended]) == 1
     row = the_run(record)
     assert (row["status"], row["current_stage"], row["pipeline_name"]) == ("success", 2, "default")
     assert [(each["id"], each["rows_processed"], each["time_taken"]) for each in record.stage_rows(7)] == [
@@ -192,7 +194,7 @@ def test_a_run_that_never_began_or_was_lost_has_failed_and_says_why(
     record: RunRecord, known: Known, error: str
 ) -> None:
     record.pending(7, CHECK, NOW)
-    assert record.settle(known)
+    assert record.settle([known]) == 1
     row = the_run(record)
     assert row["status"] == "failed" and error in row["error_message"] and row["triggered_by"] == "manual"
 
@@ -202,20 +204,20 @@ def test_an_old_look_does_not_undo_what_a_stage_told_since(record: RunRecord) ->
     record.succeed(begin(record, replace(CHECK, triggered_by="api"), 70), StageOutcome(), None, later(1))
     record.succeed(begin(record, EXTRACT, 71), StageOutcome(9), None, later(2))
     before = the_run(record), record.stage_rows(7)
-    assert not record.settle(look)
+    assert record.settle([look]) == 0
     assert (the_run(record), record.stage_rows(7)) == before
 
 
 def test_the_cause_that_the_stage_told_is_kept_over_what_the_workspace_says(record: RunRecord) -> None:
     record.fail(begin(record, CHECK, 70), "table public.orders has no column 'id'", later(1))
     failed = task("check", 70, "TERMINATED", "FAILED", "Workload failed, see run output for details")
-    record.settle(told("TERMINATED", "FAILED", failed, end_time=9_000))
+    record.settle([told("TERMINATED", "FAILED", failed, end_time=9_000)])
     assert the_run(record)["error_message"] == "Check: table public.orders has no column 'id'"
 
 
 def test_a_success_whose_process_was_killed_before_it_ended_is_a_failed_run(record: RunRecord) -> None:
     record.succeed(begin(record, EXTRACT, 71), StageOutcome(9), None, later(2))
-    record.settle(told("TERMINATED", "FAILED", task("extract", 71, "TERMINATED", "FAILED", "killed"), end_time=9_000))
+    record.settle([told("TERMINATED", "FAILED", task("extract", 71, "TERMINATED", "FAILED", "killed"), end_time=9_000)])
     assert the_run(record)["status"] == "failed"
     (stage,) = record.stage_rows(7)
     assert (stage["status"], stage["rows_processed"]) == ("failed", 9)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from lakeflow_job_meta.errors import TableNotFound
@@ -17,13 +16,17 @@ from lakeflow_job_meta.pipelines.runs.rows import (
     begun_stage,
     ended_run,
     ended_stage,
+    is_final,
     pending_run,
 )
 from lakeflow_job_meta.pipelines.runs.settled import Known, settled_run, settled_stages
-from lakeflow_job_meta.pipelines.runs.words import FINAL
+from lakeflow_job_meta.pipelines.runs.words import FAILED, SUCCESS
 from lakeflow_job_meta.pipelines.stage_task import StageTask
 from lakeflow_job_meta.pipelines.stages.stage import StageOutcome
 from lakeflow_job_meta.store.base import Store
+
+Decide = Callable[[Mapping[int, Row]], Iterable[Row]]
+"""Gets rows by id, and says what they are to be."""
 
 LOADER = "dl_to_sink_last_loader_run"
 """Begins the two columns of pipeline_config that repeat when the sink was last loaded, and how that went."""
@@ -61,7 +64,7 @@ class RunRecord:
         direction = run.stage.direction
         repeated = {} if watermark is None else {f"{direction}_last_incremental_value": watermark}
         if run.stage.is_last:
-            repeated |= _loaded(direction, "success", now)
+            repeated |= _loaded(direction, SUCCESS, now)
         # The run's row last: who reads in it how it ended finds all else in its place.
         self.repeat(run.stage.source_tablename, repeated)
         self._write(self.stages, run.task_run_id, lambda before: ended_stage(run, before, outcome, now))
@@ -69,29 +72,34 @@ class RunRecord:
 
     def fail(self, run: StageRun, error: str, now: datetime) -> None:
         """A stage failed, and with it its run, until somebody tries again."""
-        self.repeat(run.stage.source_tablename, _loaded(run.stage.direction, "failed", now))
+        self.repeat(run.stage.source_tablename, _loaded(run.stage.direction, FAILED, now))
         self._write(self.stages, run.task_run_id, lambda before: ended_stage(run, before, None, now))
         self._write(self.runs, run.run_id, lambda before: ended_run(run, before, error, now))
 
-    def settle(self, known: Known) -> bool:
-        """Bring the rows of a run up to what the workspace tells of it; says whether that changed any."""
-        ids = [task.task_run_id for task, _ in known.begun()]
-        wrote = False
-        if ids:
-            wrote = self._transact(self.stages, ids, lambda there: settled_stages(known, there))
-        run_id, ended = known.run.run_id, list[Row]()
+    def settle(self, runs: Sequence[Known]) -> int:
+        """Bring the rows of these runs up to what the workspace tells of them; returns how many runs ended by that."""
+        tasks = [task.task_run_id for known in runs for task, _ in known.begun()]
+        if tasks:
+            self._transact(self.stages, tasks, lambda there: _each(runs, lambda known: settled_stages(known, there)))
+        ended = dict[int, Row]()
 
-        def decide(there: Mapping[int, Row]) -> list[Row]:
-            row = settled_run(known, there.get(run_id))
-            ended[:] = [row] if row is not None and row["status"] in FINAL and row != there.get(run_id) else []
-            return [] if row is None else [row]
+        def decide(there: Mapping[int, Row]) -> Iterable[Row]:
+            ended.clear()
+            for known in runs:
+                before = there.get(known.run.run_id)
+                row = settled_run(known, before)
+                if row is not None and is_final(row) and (before is None or before["status"] != row["status"]):
+                    ended[row["id"]] = row
+                if row is not None:
+                    yield row
 
-        wrote |= self._transact(self.runs, [run_id], decide)
-        direction = next((stage.direction for stage in known.stages.values()), None)
-        for row in ended:
-            if direction is not None and row["completed_at"] is not None:
+        if runs:
+            self._transact(self.runs, [known.run.run_id for known in runs], decide)
+        for known in runs:
+            direction = next((stage.direction for stage in known.stages.values()), None)
+            if direction is not None and (row := ended.get(known.run.run_id)) and row["completed_at"]:
                 self.repeat(row["source_tablename"], _loaded(direction, row["status"], row["completed_at"]))
-        return wrote
+        return len(ended)
 
     def repeat(self, source_tablename: str, columns: Mapping[str, Any]) -> None:
         """Write into the table's row of the registry what was committed elsewhere; an older end doesn't hide a newer
@@ -109,6 +117,10 @@ class RunRecord:
         where = None if source_tablename is None else {"source_tablename": [source_tablename]}
         return self._read(self.runs, where)
 
+    def known(self, run_ids: Sequence[int]) -> frozenset[int]:
+        """Which of these runs have a row."""
+        return frozenset(row["id"] for row in self._read(self.runs, {"id": run_ids}))
+
     def stage_rows(self, run_id: int) -> list[Row]:
         """Rows of a run's stages, in their order."""
         found = self._read(self.stages, {"pipeline_run_id": [run_id]})
@@ -121,15 +133,17 @@ class RunRecord:
             return []
 
     def _write(self, spec: TableSpec, row_id: int, make: Callable[[Row | None], Row]) -> None:
-        _ = self._transact(spec, [row_id], lambda there: [make(there.get(row_id))])
+        self._transact(spec, [row_id], lambda there: [make(there.get(row_id))])
 
-    def _transact(self, spec: TableSpec, ids: list[int], decide: Callable[[Mapping[int, Row]], Iterable[Row]]) -> bool:
-        written = self.store.transact(spec, partial(_changed, decide), where={"id": ids})
-        return written is not None
+    def _transact(self, spec: TableSpec, ids: Sequence[int], decide: Decide) -> None:
+        def changes(snapshot: Snapshot) -> Changes:
+            return Changes(tuple(decide({row["id"]: row for row in snapshot.rows})))
+
+        _ = self.store.transact(spec, changes, where={"id": ids})
 
 
-def _changed(decide: Callable[[Mapping[int, Row]], Iterable[Row]], snapshot: Snapshot) -> Changes:
-    return Changes(tuple(decide({row["id"]: row for row in snapshot.rows})))
+def _each(runs: Sequence[Known], rows: Callable[[Known], Iterable[Row]]) -> Iterable[Row]:
+    return (row for known in runs for row in rows(known))
 
 
 def _loaded(direction: Direction, status: str, at: datetime) -> dict[str, Any]:
