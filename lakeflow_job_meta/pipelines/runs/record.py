@@ -23,6 +23,7 @@ from lakeflow_job_meta.pipelines.runs.settled import Known, settled_run, settled
 from lakeflow_job_meta.pipelines.runs.words import FAILED, SUCCESS
 from lakeflow_job_meta.pipelines.stage_task import StageTask
 from lakeflow_job_meta.pipelines.stages.stage import StageOutcome
+from lakeflow_job_meta.pipelines.tables import RUNS, STAGE_LOGS, TABLES, RegistryTables
 from lakeflow_job_meta.store.base import Store
 
 Decide = Callable[[Mapping[int, Row]], Iterable[Row]]
@@ -45,6 +46,11 @@ class RunRecord:
     runs: TableSpec
     stages: TableSpec
     config: TableSpec
+
+    @classmethod
+    def of(cls, store: Store, tables: RegistryTables) -> RunRecord:
+        """The record beside a registry."""
+        return cls(store, tables.spec(RUNS), tables.spec(STAGE_LOGS), tables.spec(TABLES))
 
     def pending(self, run_id: int, first: StageTask, now: datetime) -> None:
         """A run was asked for; one that has begun meanwhile says so itself."""
