@@ -22,8 +22,8 @@ from lakeflow_job_meta.model.masking import without
 from lakeflow_job_meta.pipelines.runs.record import RunRecord
 from lakeflow_job_meta.pipelines.runs.rows import StageRun
 from lakeflow_job_meta.pipelines.stage_task import StageTask
-from lakeflow_job_meta.pipelines.stages import STAGES
-from lakeflow_job_meta.pipelines.stages.stage import Backfill, StageOutcome
+from lakeflow_job_meta.pipelines.stages.stage import Backfill, StageFunction, StageOutcome
+from lakeflow_job_meta.pipelines.stages.stage_types import STAGES
 from lakeflow_job_meta.pipelines.tables import RegistryTables
 from lakeflow_job_meta.pipelines.work import Work, watermark_time
 from lakeflow_job_meta.settings import load_settings
@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work = Work(settings, store, tables, run)
     try:
         outcome = _stage(run.stage.stage_type)(work.context(_backfill(given), _now()))
-    except Exception as error:  # the edge of a stage: whatever it failed by is the run's cause, and told without secrets
+    except (
+        Exception
+    ) as error:  # the edge of a stage: whatever it failed by is the run's cause, and told without secrets
         record.fail(run, without(_cause(error), work.read_secrets), _now())
         _raise_without_secrets(work.read_secrets)
         raise
@@ -105,7 +107,7 @@ def _backfill(given: dict[str, str]) -> Backfill | None:
     return Backfill(start, end)
 
 
-def _stage(stage_type: str) -> Any:
+def _stage(stage_type: str) -> StageFunction:
     try:
         return STAGES[stage_type]
     except KeyError:
