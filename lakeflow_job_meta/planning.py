@@ -149,7 +149,7 @@ class Planning:
         if any(program in config for config in configs for program in OWN_PROGRAMS):
             wheel = deployed_wheel(self.store, self.tables) or None
         options = CompileOptions(
-            str(self.tables.control.name), settings.default_warehouse_id, settings.cluster_id, wheel
+            str(self.tables.control.name), settings.default_warehouse_id, settings.cluster_id, wheel, settings.reach
         )
         compiled = compile_modules(declared.sources, declared.modules, options)
         return self.files.put_in(compiled, options.control_table)
@@ -220,7 +220,7 @@ class Planning:
     def _arguments(self) -> str:
         """Changes whenever equal rows may lead to other jobs."""
         settings = self.settings
-        compiled_with = [settings.default_warehouse_id, settings.cluster_id, settings.wheel_path]
+        compiled_with = [settings.default_warehouse_id, settings.cluster_id, settings.wheel_path, settings.reach]
         return fingerprint([COMPILER_VERSION, *compiled_with, dict(settings.drift)])
 
     def _observe(self, world: World, *, sweep: bool) -> Observation:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation, errors_in, nearest
 from lakeflow_job_meta.errors import InputError, UsageError
@@ -53,6 +54,8 @@ FROM_FILE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "pipelines_task": ("Task", ("task_key", "depends_on")),
 }
 """Settings that are parts of the Jobs API: of which type, and which of its fields follow from the registry."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 DRIFT_POLICIES = ("enforce", "report", "ignore")
 
@@ -111,6 +114,19 @@ class Settings:
     lake_schema: str = "dl"
     pipelines_job: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pipelines_task: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the workspace is one of this machine, whose jobs can read this machine's files."""
+        return self.workspace == LOCAL or urlsplit(self.workspace).hostname in LOOPBACK
+
+    @property
+    def reach(self) -> dict[str, str]:
+        """Settings by which a task on this machine finds the same tables and the same workspace; none elsewhere: what
+        runs inside of Databricks sees by itself where it is."""
+        if not self.runs_here:
+            return {}
+        return {"store": self.store, "home": str(self.home.resolve()), "workspace": self.workspace}
 
     def require_control_table(self) -> str:
         """The control table's name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lakeflow_job_meta.compile import graph
@@ -27,12 +27,13 @@ PAUSABLE = ("schedule", "trigger", "continuous")
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """What the arguments of a run add to the rows."""
+    """What the arguments of a run add to the rows; `reach` are settings that a task of our own program is told."""
 
     control_table: str
     default_warehouse_id: str | None = None
     cluster_id: str | None = None
     wheel_path: str | None = None
+    reach: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _compile_module(
     description = {"description": module.description} if module.description and "description" not in config else {}
     origin = "GIT" if config.get("git_source") else "WORKSPACE"
     tasks = [with_origin(task, origin) for task in built.tasks]
-    desired = {"name": job_name, **description, **config, "tasks": tasks}
+    desired = {"name": job_name, **description, **_with_environments(config, built), "tasks": tasks}
     _check_job(desired, {source.source_id: task for source, task in zip(active, built.tasks, strict=True)}, findings)
     return DesiredJob(
         name, str(job_name), True, desired, built.queries, tuple(source.source_id for source in active), lifecycle
@@ -106,6 +107,19 @@ def _compile_module(
 class _Tasks:
     tasks: list[dict[str, Any]]
     queries: dict[str, SavedQuery]
+    environments: dict[str, Mapping[str, Any]]
+
+
+def _with_environments(config: dict[str, Any], built: _Tasks) -> dict[str, Any]:
+    """The module's settings with the environments that its tasks need; one of that name in them is taken as it is."""
+    if not built.environments:
+        return config
+    listed = config.get("environments") or []
+    named = {each.get("environment_key") for each in listed}
+    return {
+        **config,
+        "environments": [*listed, *(each for key, each in built.environments.items() if key not in named)],
+    }
 
 
 def _tasks(
@@ -124,6 +138,7 @@ def _tasks(
     depends_on = graph.dependencies(active, configs, inactive, findings)
     tasks: list[dict[str, Any]] = []
     queries: dict[str, SavedQuery] = {}
+    environments: dict[str, Mapping[str, Any]] = {}
     for source in active:
         if source.source_id not in configs:
             continue
@@ -134,6 +149,7 @@ def _tasks(
             options.cluster_id,
             findings.at("transformation_config", source.source_id),
             options.wheel_path,
+            options.reach,
         )
         built = build_task(configs[source.source_id], context)
         if built is None:
@@ -143,7 +159,9 @@ def _tasks(
         tasks.append({"task_key": key, **({"depends_on": needs} if needs else {}), **built.fields})
         if built.query is not None:
             queries[source.source_id] = built.query
-    return None if findings.failed else _Tasks(tasks, queries)
+        if built.environment is not None:
+            environments[built.environment["environment_key"]] = built.environment
+    return None if findings.failed else _Tasks(tasks, queries, environments)
 
 
 def _check_config(config: Mapping[str, Any], findings: Findings) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lakeflow_job_meta.compile.findings import Report, type_name
+from lakeflow_job_meta.compile.local_files import is_relative
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.model import jobs_api
 from lakeflow_job_meta.model.control import Source
@@ -17,6 +18,12 @@ GIVEN_PARAMETERS = ("source_id", "module_name", "control_table")
 """Parameters that every notebook task gets from us, so that one notebook serves many rows."""
 
 CLUSTER_CHOICES = ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key")
+ENVIRONMENT_VERSION = "4"
+"""Serverless environment with Python 3.12, supported until August 2028."""
+
+OWN_ENVIRONMENT = "lakeflow_job_meta"
+"""The environment of our own programs' tasks on serverless compute, which takes no libraries of a task."""
+
 PACKAGE, STAGE_PROGRAM, PIPELINE_PROGRAM = "lakeflow_job_meta", "lakeflow-source-stage", "lakeflow-pipeline-stage"
 SOURCE_STAGE, PIPELINE_STAGE = OWN_PROGRAMS = ("source_stage", "pipeline_stage")
 """Kinds of tasks that run programs of this product's wheel."""
@@ -52,14 +59,17 @@ class TaskContext:
     cluster_id: str | None
     report: Report
     wheel_path: str | None = None
+    reach: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltTask:
-    """Fields of a Jobs API task, without task_key and depends_on; and the saved query that it needs, if any."""
+    """Fields of a Jobs API task, without task_key and depends_on; the saved query and the job's environment that it
+    needs, if any."""
 
     fields: Mapping[str, Any]
     query: SavedQuery | None = None
+    environment: Mapping[str, Any] | None = None
 
 
 Builder = Callable[[Mapping[str, Any], TaskContext], BuiltTask]
@@ -102,7 +112,7 @@ def build_task(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | N
         context.report(problem.message, path=problem.path, hint=problem.hint)
     if kind == "notebook" and context.cluster_id and not any(key in beside for key in CLUSTER_CHOICES):
         beside["existing_cluster_id"] = context.cluster_id
-    return BuiltTask({**beside, **built.fields}, built.query)
+    return BuiltTask({**beside, **built.fields}, built.query, built.environment)
 
 
 def with_origin(task: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -170,12 +180,17 @@ def _sql_file(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
 def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
     """Our own wheel's program. Where the tables are, the program is told; how to reach them, it sees by itself."""
     path, parameters = _text(config, "config_path", context.report), dict[str, str]()
+    if is_relative(path):
+        hint = "its task runs elsewhere, and the file names others: put them in a volume, and write /Volumes/…"
+        context.report(f"expected an absolute path, found '{path}'", path=("config_path",), hint=hint)
     for name in ("bootstrap", "preview"):
         if name in config and not isinstance(config[name], bool):
             context.report(f"expected true or false, found {type_name(config[name])}", path=(name,))
         parameters[name] = str(config.get(name) is True).lower()
     settings = _settings(config, STAGE_SETTINGS, context)
-    told = {"config": path, **parameters, **settings, **_given(context), "job_run_id": TOLD_AT_RUN_TIME["job_run_id"]}
+    told = {
+        "config": path, **parameters, **settings, **_given(context), "job_run_id": TOLD_AT_RUN_TIME["job_run_id"],
+    }  # fmt: skip
     return _own_program(STAGE_PROGRAM, told, config, context)
 
 
@@ -210,15 +225,23 @@ def _own_program(
 ) -> BuiltTask:
     """A program of this product's wheel."""
     fields: dict[str, Any] = {"python_wheel_task": _program(PACKAGE, program, parameters)}
+    fields |= _cluster(config, context)
     if not context.wheel_path:
-        context.report(
-            "no wheel of this product is known", hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one"
-        )
+        # In the embedded workspace our programs are this product's own, whatever wheel a task names.
+        if not context.reach:
+            context.report(
+                "no wheel of this product is known",
+                hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one",
+            )
+    elif not any(key in (*config, *fields) for key in (*CLUSTER_CHOICES, "libraries")):
+        spec = {"environment_version": ENVIRONMENT_VERSION, "dependencies": [context.wheel_path]}
+        environment = {"environment_key": OWN_ENVIRONMENT, "spec": spec}
+        return BuiltTask({**fields, "environment_key": OWN_ENVIRONMENT}, environment=environment)
     elif "environment_key" not in config:
         libraries = config.get("libraries")
         others = cast("list[Any]", libraries) if isinstance(libraries, list) else []
         fields["libraries"] = [*others, {"whl": context.wheel_path}]
-    return BuiltTask({**fields, **_cluster(config, context)})
+    return BuiltTask(fields)
 
 
 def _program(package: str, name: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -245,7 +268,7 @@ def _settings(config: Mapping[str, Any], known: tuple[str, ...], context: TaskCo
         if name not in known:
             hint = nearest(name, known) or "known: " + ", ".join(known)
             context.report(f"unknown setting '{name}'", path=("settings", name), hint=hint)
-    return settings
+    return {**context.reach, **settings}
 
 
 def _count(config: Mapping[str, Any], key: str, report: Report) -> str:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+from lakeflow_job_meta.compile.tasks import ENVIRONMENT_VERSION
 from lakeflow_job_meta.control.deployed import WHEEL_PARAMETER
 from lakeflow_job_meta.deploy.package import PACKAGE
 from lakeflow_job_meta.errors import InputError, UsageError
 from lakeflow_job_meta.model.control import MONITOR_MODULE
 from lakeflow_job_meta.model.table import Row
-from lakeflow_job_meta.settings import EMBEDDED, LOCAL, SPARK, Settings
+from lakeflow_job_meta.settings import EMBEDDED, SPARK, Settings
 
 SOURCE_ID = "monitor"
 ENTRY_POINT = "lakeflow-monitor"
 ENVIRONMENT_KEY = "monitor"
-
-ENVIRONMENT_VERSION = "4"
-"""Serverless environment with Python 3.12, supported until August 2028."""
 
 MANAGED = (
     "name", "continuous", "schedule", "trigger", "max_concurrent_runs", "parameters", "environments", "run_as",
@@ -32,8 +29,6 @@ PASSED = (
     "list_lag_seconds", "max_disruptive", "max_disruptive_percent", "drift", "rates",
 )  # fmt: skip
 """Settings that the job gets where they aren't the default, so that it plans as people do beside it."""
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +127,7 @@ def parameters(deployment: Deployment, settings: Settings, wheel_path: str) -> d
     Raises:
         UsageError: the job couldn't reach the control table.
     """
-    here = runs_here(settings)
-    if settings.store == EMBEDDED and not here:
+    if settings.store == EMBEDDED and not settings.runs_here:
         raise UsageError(
             f"{settings.control_table} lies on this machine, where a job of the workspace can't read it",
             hint="name a warehouse: LAKEFLOW_STORE=warehouse:<id>",
@@ -141,24 +135,18 @@ def parameters(deployment: Deployment, settings: Settings, wheel_path: str) -> d
     found = {
         "control_table": settings.control_table,
         "interval": f"{deployment.interval:g}",
-        "store": settings.store if here else SPARK,
-        "workspace": settings.workspace if here else "databricks",
+        "store": SPARK,
+        "workspace": "databricks",
         WHEEL_PARAMETER: wheel_path,
+        **settings.reach,
     }
     if deployment.volume:
         found["volume"] = deployment.volume
-    if here:
-        found["home"] = str(settings.home.resolve())
     given, usual = asdict(settings), asdict(Settings())
     for name in PASSED:
         if given[name] != usual[name]:
             found[name] = json.dumps(given[name]) if isinstance(given[name], dict) else str(given[name])
     return found
-
-
-def runs_here(settings: Settings) -> bool:
-    """Whether the workspace is one of this machine, whose jobs can read this machine's files."""
-    return settings.workspace == LOCAL or urlsplit(settings.workspace).hostname in LOOPBACK
 
 
 def _is_ours(row: Row) -> bool:

@@ -16,6 +16,7 @@ import lakeflow_job_meta
 from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError, StoreError
+from lakeflow_job_meta.ingest.volume import place_of_files
 from lakeflow_job_meta.model.column import Column
 from lakeflow_job_meta.model.masking import without
 from lakeflow_job_meta.model.table import Row, TableName
@@ -39,7 +40,7 @@ from lakeflow_job_meta.stages.validate import Check, Explorer
 from lakeflow_job_meta.stages.writer import Writer, given
 from lakeflow_job_meta.store.base import Store
 from lakeflow_job_meta.store.open import open_store
-from lakeflow_job_meta.workspace.connect import connect
+from lakeflow_job_meta.workspace.connect import Workspace, connect
 from lakeflow_job_meta.workspace.secrets import secrets_of
 
 if TYPE_CHECKING:
@@ -109,13 +110,14 @@ class SourceStage:
     ) -> None:
         self.settings = settings or load_settings({"control_table": control_table}, os.environ)
         self.options = options or StageOptions()
-        self.config: SourceConfig = read_source_config(Path(config), fetch_document)
+        workspace = connect(self.settings, workspace_client)
+        self.config: SourceConfig = read_source_config(_on_disk(config, workspace), fetch_document)
         self.contract: Contract | None = read_contract(self.config.contract) if self.config.contract else None
         self._check_schemas()
         table = TableName.parse(control_table or self.settings.require_control_table())
         self.tables = StageTables(table.catalog, self.config.schema, self.config.log_schema)
         self.store = store or open_store(self.settings)
-        self._secrets = secrets_of(connect(self.settings, workspace_client))
+        self._secrets = secrets_of(workspace)
         self._control_log = ControlTables.of(table).log
 
     def _check_schemas(self) -> None:
@@ -399,3 +401,16 @@ class SourceStage:
             return client.login.secrets
         except LakeflowJobMetaError:
             return frozenset()
+
+
+def _on_disk(config: str | Path, workspace: Workspace) -> Path:
+    """Where the stage file lies: in a volume it has the same name here and inside of Databricks.
+
+    Raises:
+        InputError: in a volume that isn't mounted here.
+    """
+    folder = place_of_files(config, workspace).folder
+    if folder is None:
+        hint = "it names other files, so a copy of it alone is of no use: run it as a task, or from a folder"
+        raise InputError(f"the volume of {config} isn't mounted here", hint=hint)
+    return folder

@@ -15,7 +15,7 @@ import pytest
 from lakeflow_job_meta.cli.app import run
 from lakeflow_job_meta.compile import CompileOptions, compile_modules
 from lakeflow_job_meta.errors import UsageError
-from lakeflow_job_meta.model.control import MONITOR_MODULE, Source
+from lakeflow_job_meta.model.control import MONITOR_MODULE, Module, Source
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.stages import SourceStage
 from lakeflow_job_meta.stages.entry import main
@@ -40,9 +40,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
         yield found
 
 
-def compiled(wheel_path: str | None = WHEEL, **config: Any) -> tuple[dict[str, Any], list[str]]:
+def compiled(
+    wheel_path: str | None = WHEEL, reach: dict[str, str] | None = None, **config: Any
+) -> tuple[dict[str, Any], list[str]]:
     source = Source("hub", "m", "api", 1, None, None, json.dumps({**STAGE, **config}))
-    found = compile_modules([source], [], CompileOptions(TABLE, wheel_path=wheel_path))
+    found = compile_modules([source], [], CompileOptions(TABLE, wheel_path=wheel_path, reach=reach or {}))
     tasks = found.jobs["m"].settings["tasks"] if "m" in found.jobs else [{}]
     return tasks[0], [str(each) for each in found.diagnostics]
 
@@ -69,6 +71,18 @@ def test_a_source_stage_becomes_a_wheel_task_with_the_products_wheel() -> None:
     assert task["existing_cluster_id"] == "c1"
 
 
+def test_without_a_cluster_the_wheel_is_in_an_environment_of_the_job_which_serverless_compute_asks_for() -> None:
+    rows = [Source(name, "m", "api", 1, None, None, json.dumps(STAGE)) for name in ("hub", "desk")]
+    environments = ({"environment_key": "mine", "spec": {"dependencies": ["pandas"]}},)
+    module = Module("m", job_config=json.dumps({"environments": environments}))
+    job = compile_modules(rows, [module], CompileOptions(TABLE, wheel_path=WHEEL)).jobs["m"].settings
+    assert [each["spec"]["dependencies"] for each in job["environments"]] == [["pandas"], [WHEEL]]
+    assert {task["environment_key"] for task in job["tasks"]} == {"lakeflow_job_meta"}
+    assert not any("libraries" in task for task in job["tasks"])
+    (task,) = compile_modules(rows[:1], [], CompileOptions(TABLE, None, "c1", WHEEL)).jobs["m"].settings["tasks"]
+    assert (task["existing_cluster_id"], task["libraries"]) == ("c1", [{"whl": WHEEL}])
+
+
 def test_a_source_stage_without_a_wheel_or_with_bad_keys_is_a_finding() -> None:
     _, found = compiled(None)
     assert any("no wheel of this product is known" in each and "LAKEFLOW_WHEEL_PATH" in each for each in found)
@@ -81,14 +95,36 @@ def test_a_source_stage_without_a_wheel_or_with_bad_keys_is_a_finding() -> None:
         assert words in told
 
 
+def test_a_task_on_this_machine_is_told_where_its_tables_and_its_workspace_are(tmp_path: Path) -> None:
+    here = Settings(TABLE, tmp_path).reach
+    task, found = compiled(reach=here, settings={"home": "/srv/lakeflow"})
+    told = task["python_wheel_task"]["named_parameters"]
+    assert not found
+    assert {name: told[name] for name in here} == {
+        "store": "embedded", "workspace": "local", "home": "/srv/lakeflow",
+    }  # fmt: skip
+    assert here["home"] == str(tmp_path.resolve())
+    assert Settings(TABLE, tmp_path, workspace="https://workspace.example.com").reach == {}
+
+
+def test_a_stage_file_is_named_by_an_absolute_path() -> None:
+    _, found = compiled(config_path="metadata/stages/testhub.yml")
+    assert any("expected an absolute path, found 'metadata/stages/testhub.yml'" in each for each in found)
+    for path in ("/Volumes/main/etl/hub/testhub.yml", "{{job.parameters.file}}"):
+        assert not compiled(config_path=path)[1]
+
+
 def test_the_wheel_of_the_deployed_monitor_is_taken_where_none_is_set(project: Project) -> None:
     project.add("hub", "m", 1, STAGE)
     action = next(each for each in project.orchestrator.plan().actions if each.module == "m")
     assert action.failed and "no wheel" in action.reason
     project.job_config(MONITOR_MODULE, parameters=[{"name": "wheel_path", "default": WHEEL}])
     project.orchestrator.run_all_modules()
-    task = project.only_job()["settings"]["tasks"][0]
-    assert task["libraries"] == [{"whl": WHEEL}]
+    settings = project.only_job()["settings"]
+    (environment,) = settings["environments"]
+    assert environment["spec"]["dependencies"] == [WHEEL]
+    assert settings["tasks"][0]["environment_key"] == environment["environment_key"]
+    assert project.orchestrator.plan().empty
 
 
 def test_the_program_of_the_task_runs_the_stage_as_a_pipeline_and_logs_the_jobs_run(

@@ -12,6 +12,7 @@ from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.schema_file import IDENTIFIER, SchemaReader
 from lakeflow_job_meta.model.secret_reference import FORMS, SecretReference
 from lakeflow_job_meta.reader.document import Document, Reading, read_file
+from lakeflow_job_meta.settings import LOOPBACK
 from lakeflow_job_meta.stages.config import model
 from lakeflow_job_meta.stages.config.fields import Fields, Findings
 from lakeflow_job_meta.stages.config.openapi import read_openapi
@@ -44,7 +45,6 @@ STYLES = ("none", "link", "cursor", "page", "offset")
 EVENTS = ("success", "failure", "recovery")
 KINDS = ("discord", "webhook")
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Fetch = Callable[[str], Reading]
 """Reads an OpenAPI document from a URL."""
