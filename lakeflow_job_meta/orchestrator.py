@@ -23,6 +23,7 @@ from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.rules import load_rules
 from lakeflow_job_meta.errors import ApplyError, InputError, UsageError
 from lakeflow_job_meta.model.plan import Action, ActionKind, Outcome, Plan
+from lakeflow_job_meta.model.secret_reference import FORMS, SecretReference
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.planning import Planning, Request
 from lakeflow_job_meta.runs.ledger import Ledger
@@ -351,14 +352,17 @@ class JobOrchestrator:
         """What tells the web hook of the settings, if they name one."""
         if self.settings.notify_url is None:
             return None
-        from lakeflow_job_meta.notify.secret import SecretReference
         from lakeflow_job_meta.notify.web_hook import WebHook
+        from lakeflow_job_meta.workspace.secrets import secrets_of
 
         about = {"control_table": str(self.tables.control.name)}
-        if self.settings.notify_secret is None:
+        reference = self.settings.notify_secret
+        if reference is None:
             return WebHook(self.settings.notify_url, about).tell
-        reference = SecretReference.parse(self.settings.notify_secret)
-        return WebHook(self.settings.notify_url, about, lambda: reference.read(os.environ, self.workspace.api)).tell
+        if SecretReference.parse(reference) is None:
+            hint = f"write {FORMS}, not the secret itself"
+            raise UsageError("notify_secret isn't a reference to a secret", hint=hint)
+        return WebHook(self.settings.notify_url, about, lambda: secrets_of(self.workspace).value(reference)).tell
 
     def run_all_modules(
         self,

@@ -34,13 +34,13 @@ from lakeflow_job_meta.stages.http.failure import ApiError
 from lakeflow_job_meta.stages.http.login import masked_credential
 from lakeflow_job_meta.stages.run import StageOptions, StageResult
 from lakeflow_job_meta.stages.samples import SampleRows, sample_rows
-from lakeflow_job_meta.stages.secrets import secrets_of
 from lakeflow_job_meta.stages.tables import ENDPOINTS, LOG, POSITION, StageTables, make_table, rows_of
 from lakeflow_job_meta.stages.validate import Check, Explorer
 from lakeflow_job_meta.stages.writer import Writer, given
 from lakeflow_job_meta.store.base import Store
 from lakeflow_job_meta.store.open import open_store
 from lakeflow_job_meta.workspace.connect import connect
+from lakeflow_job_meta.workspace.secrets import secrets_of
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient

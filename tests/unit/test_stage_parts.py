@@ -13,9 +13,7 @@ import pytest
 
 import lakeflow_job_meta.notify
 import lakeflow_job_meta.stages
-from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.column import Column
-from lakeflow_job_meta.stages.config.references import Secrets
 from lakeflow_job_meta.stages.http.failure import SchemaChanged
 from lakeflow_job_meta.stages.http.pace import Pace
 from lakeflow_job_meta.stages.samples import inferred, sample_rows
@@ -89,9 +87,3 @@ def test_every_field_that_does_not_fit_is_told_at_once() -> None:
 def test_no_records_keep_the_table_and_its_columns() -> None:
     found = (Column("id", "BIGINT"),)
     assert sample_rows("s", [], (), found).columns == found
-
-
-def test_a_secret_that_is_written_out_is_refused_without_showing_it() -> None:
-    with pytest.raises(InputError) as raised:
-        Secrets({}, lambda scope, key: "").value("hunter2")
-    assert "hunter2" not in str(raised.value)

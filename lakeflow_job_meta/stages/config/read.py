@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from lakeflow_job_meta.diagnostics import Diagnostic, errors_in, nearest
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.schema_file import IDENTIFIER, SchemaReader
+from lakeflow_job_meta.model.secret_reference import FORMS, SecretReference
 from lakeflow_job_meta.reader.document import Document, Reading, read_file
 from lakeflow_job_meta.stages.config import model
 from lakeflow_job_meta.stages.config.fields import Fields, Findings
 from lakeflow_job_meta.stages.config.openapi import read_openapi
-from lakeflow_job_meta.stages.config.references import FORMS, is_reference
 
 FILE_KEYS = (
     "source_system", "base_url", "auth", "endpoints", "openapi", "hierarchy", "samples", "sample_limit", "pagination",
@@ -114,7 +114,7 @@ class _ConfigReader:
     def _url(self, at: Fields, name: str, *, required: bool = True) -> str:
         text = at.text(name, None if required else "")
         if not text or text.startswith("env:"):
-            if text and not is_reference(text):
+            if text and SecretReference.parse(text) is None:
                 at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
             return text
         if problem := problem_of_url(text):
@@ -130,7 +130,7 @@ class _ConfigReader:
         secrets: dict[str, str] = {}
         for role in ("token", "password", "client_id", "client_secret"):
             text = at.text(role, None if role in roles else "")
-            if text and not is_reference(text):
+            if text and SecretReference.parse(text) is None:
                 # The text itself is never quoted: it may be the secret.
                 at.find(f"{role}: expected a reference to a secret, found the text itself", role, FORMS)
             if text and role not in roles and method:
@@ -280,7 +280,7 @@ class _ConfigReader:
         for position, each in enumerate(top.items("notify")):
             at = Fields.of(each, ("notify", position), ("type", "url", "on"), self.findings)
             url = at.text("url", None)
-            if url and not is_reference(url):
+            if url and SecretReference.parse(url) is None:
                 at.find("url: expected a reference to a secret, found the text itself", "url", FORMS)
             on = at.texts("on", choices=EVENTS) or ("failure", "recovery")
             targets.append(model.Target(at.text("type", None, choices=KINDS), url, on))

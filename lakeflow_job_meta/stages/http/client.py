@@ -12,7 +12,6 @@ from urllib.parse import urljoin, urlsplit
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.stages.config.model import Auth, Limits
-from lakeflow_job_meta.stages.config.references import Secrets
 from lakeflow_job_meta.stages.http.answer import Answer
 from lakeflow_job_meta.stages.http.failure import (
     ApiError,
@@ -27,6 +26,7 @@ from lakeflow_job_meta.stages.http.failure import (
 )
 from lakeflow_job_meta.stages.http.login import Login, login_of
 from lakeflow_job_meta.stages.http.pace import Pace
+from lakeflow_job_meta.workspace.secrets import Secrets
 
 if TYPE_CHECKING:
     import httpx

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.stages.config.model import Auth
-from lakeflow_job_meta.stages.config.references import Secrets
 from lakeflow_job_meta.stages.http.failure import LoginRefused, NotJson
+from lakeflow_job_meta.workspace.secrets import Secrets
 
 EARLY_SECONDS = 30.0
 """So long before its end a token is fetched anew."""
