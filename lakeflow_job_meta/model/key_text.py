@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -47,7 +48,9 @@ def checked_key(text: str, kind: str, what: str) -> str:
     try:
         return _READ[kind.partition("(")[0]](text.strip())
     except (ValueError, InvalidOperation, KeyError) as problem:
-        raise InputError(f"{what}: '{text}' is not a value of type {kind}", hint=_FORMS.get(kind, "a number")) from problem
+        raise InputError(
+            f"{what}: '{text}' is not a value of type {kind}", hint=_FORMS.get(kind, "a number")
+        ) from problem
 
 
 def _moment(text: str) -> str:
@@ -81,6 +84,22 @@ _FORMS = {
     "TIMESTAMP": "write 2024-05-31 12:30:00+02:00; without a zone it is UTC",
     "TIMESTAMP_NTZ": "write 2024-05-31 12:30:00",
 }
+
+
+def lies_before(one: str, other: str, kind: str) -> bool:
+    """Whether one key comes before another, both of this Delta type.
+
+    >>> lies_before("9", "10", "INT"), lies_before("2024-05-06 07:08:09", "2024-05-06 07:08:09.5", "TIMESTAMP_NTZ")
+    (True, True)
+    """
+    value = _VALUES[kind.partition("(")[0]]
+    return value(one) < value(other)
+
+
+_VALUES: dict[str, Callable[[str], Any]] = {
+    "SMALLINT": int, "INT": int, "BIGINT": int, "DECIMAL": Decimal, "DATE": date.fromisoformat,
+    "TIMESTAMP": datetime.fromisoformat, "TIMESTAMP_NTZ": datetime.fromisoformat,
+}  # fmt: skip
 
 
 def plain_number(value: Any) -> str | None:

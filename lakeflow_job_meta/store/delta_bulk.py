@@ -52,8 +52,11 @@ def merge(
 
     def write(opened: DeltaTable, given: RecordBatchReader, properties: CommitProperties) -> None:
         same = " AND ".join(f"t.{_quoted(each)} = s.{_quoted(each)}" for each in key)
+        others = [_quoted(each.name) for each in delta.arrow_schema(opened) if each.name not in key]
+        # What is the same already isn't written again: where nothing differs there is no commit.
+        differs = " OR ".join(f"(s.{each} IS DISTINCT FROM t.{each})" for each in others) or "false"
         merger = opened.merge(given, same, source_alias="s", target_alias="t", commit_properties=properties)
-        merger = merger.when_matched_update_all().when_not_matched_insert_all()
+        merger = merger.when_matched_update_all(differs).when_not_matched_insert_all()
         if span:
             merger = merger.when_not_matched_by_source_delete(_predicate(name, opened, span, "t."))
         _ = merger.execute()
@@ -244,7 +247,7 @@ def _kind(name: TableName, opened: DeltaTable, key: str) -> str:
     return kinds[key]
 
 
-_MICROSECONDS = {"TIMESTAMP": "Timestamp(Microsecond, Some(\"UTC\"))", "TIMESTAMP_NTZ": "Timestamp(Microsecond, None)"}
+_MICROSECONDS = {"TIMESTAMP": 'Timestamp(Microsecond, Some("UTC"))', "TIMESTAMP_NTZ": "Timestamp(Microsecond, None)"}
 
 
 def _literal(kind: str, text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +13,11 @@ PASSWORD = "the mariadb password"
 
 def why_none() -> str:
     """Why no such server can be started here; empty if one can."""
-    return "" if _server() and shutil.which("mariadb-install-db") else "MariaDB isn't installed: apt-get install mariadb-server"
+    return (
+        ""
+        if _server() and shutil.which("mariadb-install-db")
+        else "MariaDB isn't installed: apt-get install mariadb-server"
+    )
 
 
 def _server() -> str | None:

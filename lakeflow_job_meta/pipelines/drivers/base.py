@@ -66,6 +66,10 @@ class Mark:
 class Database(Protocol):
     """A connection. Everything raises DatabaseError; values that a column can't hold are InputError."""
 
+    def close(self) -> None:
+        """End it; what isn't committed is gone."""
+        ...
+
     def table(self, relation: Relation) -> RemoteTable | None:
         """The table, or None where there is none."""
         ...

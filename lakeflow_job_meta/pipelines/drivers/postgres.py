@@ -168,7 +168,7 @@ class PostgresDatabase:
     def lacking(self, relation: Relation, direction: Direction) -> Sequence[str]:
         whole = _whole(relation)
         wanted = [(each, f"has_table_privilege($1, '{each}')") for each in _PRIVILEGES[direction]]
-        found = self.run(f"SELECT {', '.join(f'{test} AS {name}' for name, test in wanted)}", [whole])[0]  # noqa: S608
+        found = self.run(f"SELECT {', '.join(f'{test} AS {name}' for name, test in wanted)}", [whole])[0]
         missing = [f"{name} on {relation}" for name, _ in wanted if not found[name.lower()]]
         if direction is Direction.SOURCE_TO_DL:
             return missing
@@ -210,7 +210,8 @@ class PostgresDatabase:
             self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield
 
-    def _type(self, table: RemoteTable, name: str) -> PostgresType:
+    def type_of(self, table: RemoteTable, name: str) -> PostgresType:
+        """The type of a column of a table that was asked for."""
         return self._types[table.relation][name]
 
     def totals(self, table: RemoteTable, key: str | None, span: Span | None = None) -> Totals:
@@ -219,7 +220,7 @@ class PostgresDatabase:
             return Totals(self.run(f"SELECT count(*) AS n FROM {whole}")[0]["n"])  # noqa: S608 (quoted)
         quoted, column = double_quoted(key), table.column(key)
         kind = column.type if column else ""
-        within = f" FILTER (WHERE {self._span(table, span)})" if span else ""
+        within = f" FILTER (WHERE {self.condition(table, span)})" if span else ""
         number = _AS_NUMBER.get(kind, "{}::numeric").format(quoted)
         row = self.run(
             f"SELECT count(*){within} AS n, count(*) FILTER (WHERE {quoted} IS NULL) AS missing, "  # noqa: S608 (quoted)
@@ -227,10 +228,10 @@ class PostgresDatabase:
         )[0]
         return Totals(row["n"], row["missing"], plain_number(row["total"]), _key(kind, row["greatest"]))
 
-    def _span(self, table: RemoteTable, span: Span) -> str:
+    def condition(self, table: RemoteTable, span: Span) -> str:
         """The condition of a span, its texts put into the session: COPY takes no parameters."""
         conditions: list[str] = []
-        kind = self._type(table, span.key).quoted
+        kind = self.type_of(table, span.key).quoted
         for place, (operator, text) in enumerate(span.bounds):
             setting = f"lakeflow.bound{place}"
             self.run(f"SELECT set_config('{setting}', $1, false)", [text])
@@ -242,10 +243,10 @@ class PostgresDatabase:
         self, table: RemoteTable, *, span: Span | None = None, ordered_by: str | None = None
     ) -> Generator[ArrowStream, None, None]:
         listed = ", ".join(
-            f"{self._type(table, name).selected(double_quoted(name), _in_text(name))} AS {double_quoted(name)}"
+            f"{self.type_of(table, name).selected(double_quoted(name), _in_text(name))} AS {double_quoted(name)}"
             for name in table.names
         )
-        where = f" WHERE {self._span(table, span)}" if span else ""
+        where = f" WHERE {self.condition(table, span)}" if span else ""
         order = f" ORDER BY {double_quoted(ordered_by)}" if ordered_by else ""
         with self._answer(f"SELECT {listed} FROM {_whole(table.relation)}{where}{order}") as rows:  # noqa: S608 (quoted)
             yield rows
@@ -310,7 +311,7 @@ class PostgresLoading:
         self._columns = columns
 
     def _target(self) -> Target:
-        types = [self.database._type(self.table, each) for each in self._columns]
+        types = [self.database.type_of(self.table, each) for each in self._columns]
         names = [double_quoted(each) for each in self._columns]
         values = [kind.loaded(f"s.{name}") for kind, name in zip(types, names, strict=True)]
         return Target(_whole(self.table.relation), f"pg_temp.{STAGE}", names, values)
@@ -323,7 +324,7 @@ class PostgresLoading:
     def upsert(self, key: Sequence[str], span: Span | None = None) -> None:
         target, quoted = self._target(), [double_quoted(each) for each in key]
         if span:
-            self.database.run(target.clear_span(quoted, self.database._span(self.table, span)))
+            self.database.run(target.clear_span(quoted, self.database.condition(self.table, span)))
         self.database.run(target.insert(OVERRIDING) + target.on_conflict(quoted))
 
     def note(self, mark: Mark) -> None:
@@ -332,7 +333,13 @@ class PostgresLoading:
             listed = ", ".join(f"{name} {_MARK_TYPES.get(name, 'text')}" for name, _ in MARK_COLUMNS)
             self.database.run(f"CREATE TABLE IF NOT EXISTS {marks} ({listed}, PRIMARY KEY (sink_table))")
         names = ", ".join(name for name, _ in MARK_COLUMNS)
-        values = (self.table.relation.name, mark.lake_table, mark.watermark or "", str(mark.lake_version), str(mark.run_id))
+        values = (
+            self.table.relation.name,
+            mark.lake_table,
+            mark.watermark or "",
+            str(mark.lake_version),
+            str(mark.run_id),
+        )
         self.database.run(
             f"INSERT INTO {marks} ({names}) VALUES ($1, $2, nullif($3, ''), $4::bigint, $5::bigint) "  # noqa: S608
             "ON CONFLICT (sink_table) DO UPDATE SET lake_table = EXCLUDED.lake_table, watermark = EXCLUDED.watermark, "
