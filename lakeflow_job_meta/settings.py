@@ -85,9 +85,9 @@ class Settings:
     `notify_url` is a web hook that is told of slow and late runs, `notify_secret` a reference (`env:NAME`,
     `{{secrets/scope/key}}`) to what its messages are signed with.
     `wheel_path` is this product's wheel, for tasks that run its own programs.
-    `pipelines_schema` is where the pipeline registry is, `lake_schema` where the tables are that pipelines extract, both
-    in the control table's catalog. `pipelines_job` are job settings that all jobs of pipelines have, `pipelines_task`
-    fields of a task that all their tasks have.
+    `pipelines_schema` is where the pipeline registry is, `lake_schema` where the tables are that pipelines extract,
+    both in the control table's catalog. `pipelines_job` are job settings that all jobs of pipelines have,
+    `pipelines_task` fields of a task that all their tasks have.
     """
 
     control_table: str = ""
@@ -232,9 +232,8 @@ def _check_fields(name: str, value: object, found: list[Diagnostic]) -> None:
     if not isinstance(value, Mapping):
         found.append(Diagnostic(f"{name}: expected fields of the Jobs API's {kind}, found {value!r}"))
         return
-    for key in cast("Mapping[str, object]", value):
-        if key in ours or key.endswith("_task"):
-            found.append(Diagnostic(f"{name}.{key}: follows from the pipeline registry", hint="leave it out"))
+    wrong = [key for key in cast("Mapping[str, object]", value) if key in ours or key.endswith("_task")]
+    found += [Diagnostic(f"{name}.{key}: follows from the pipeline registry", hint="leave it out") for key in wrong]
 
 
 def _check_schema(name: str, value: object, found: list[Diagnostic]) -> None:

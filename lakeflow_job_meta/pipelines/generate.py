@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -99,6 +100,7 @@ class _Bad:
             )
 
         names = [row.get("source_tablename") for row in rows[TABLES]]
+        counts = Counter(names)
         return cls(
             frozenset((each.position, each.direction) for each in findings if each.is_error and each.kind == TABLES),
             {
@@ -106,9 +108,7 @@ class _Bad:
                 Direction.DL_TO_SINK: named(DESTINATIONS, "destination_name"),
             },
             named(STAGES, "pipeline_name"),
-            frozenset(position for position, name in enumerate(names) if names.count(name) > 1)
-            if len(set(names)) < len(names)
-            else frozenset(),
+            frozenset(position for position, name in enumerate(names) if counts[name] > 1),
         )
 
     def row(self, position: int, direction: Direction) -> bool:
