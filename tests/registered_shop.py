@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing, redirect_stderr, redirect_stdout
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,27 +105,43 @@ class Shop:
             ],
         }  # fmt: skip
 
-    def register(self) -> None:
-        """From a file to jobs, as people do it."""
+    def declare(self) -> None:
+        """Have everything registered, from a file."""
         file = self.folder / "registry.yml"
         file.write_text(json.dumps(self.registry()), "utf-8")
-        self.orchestrator.ensure_setup()
         self.ljm("pipelines", "load", str(file))
+
+    def register(self) -> None:
+        """From a file to jobs, as people do it."""
+        self.declare()
         self.apply()
 
     def apply(self) -> None:
         """Bring control rows and jobs up to what is registered."""
-        self.ljm("pipelines", "sync")
-        self.ljm("apply", "--yes")
+        self.ljm("pipelines", "sync", "--apply", "--yes")
 
     def ljm(self, *arguments: str, code: int = 0) -> str:
         """Run a command; what it printed."""
-        options = ["--control-table", self.control_table, "--home", str(self.home), "--workspace", "local"]
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            found = run([*arguments, *options])
+        with self._settings(), redirect_stdout(out), redirect_stderr(err):
+            found = run(list(arguments))
         assert found == code, (arguments, found, out.getvalue(), err.getvalue())
         return out.getvalue() if code == 0 else out.getvalue() + err.getvalue()
+
+    @contextmanager
+    def _settings(self) -> Generator[None]:
+        """The environment of who works on this control table."""
+        ours = {"LAKEFLOW_CONTROL_TABLE": self.control_table, "LAKEFLOW_HOME": str(self.home)}
+        before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self.ljm(*arguments, "-o", "json", code=code))
@@ -141,6 +158,10 @@ class Shop:
 
     def show(self, run_id: int) -> dict[str, Any]:
         return self.json("pipelines", "runs", "show", str(run_id))
+
+    def record(self) -> list[dict[str, Any]]:
+        """The rows of all runs."""
+        return self.sql(f"SELECT * FROM {self.catalog}.pipelines.pipeline_runs_master ORDER BY id")
 
     def row(self, name: str) -> dict[str, Any]:
         """The table's row in the registry."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lakeflow_job_meta.pipelines.runs.record import RunRecord
     from lakeflow_job_meta.pipelines.tables import RegistryTables
 
+NAME = "runs"
 app = typer.Typer(
     help="The record of pipeline runs, the newest first: `ljm pipelines runs [NAME]` is `… runs list [NAME]`.",
     cls=ListsByDefault,
@@ -73,6 +74,13 @@ def backfill(
     wanted = backfilled(table, halves(table, direction), direction is not None)
     span = {"backfill_from": start, "backfill_to": end}
     return Started(ground, table, span, output).through(wanted, watched=watched)
+
+
+COMMANDS = (
+    ("run", "Run a table's pipeline now: both directions, or one.", run),
+    ("backfill", "Move a span of a table's incremental key again; the watermarks stay.", backfill),
+)
+"""Those that stand beside the group of runs."""
 
 
 @app.command("list", help="List runs of pipelines as they are recorded, the newest first.")

@@ -126,23 +126,16 @@ def test_a_disabled_pipeline_is_paused_and_enabled_it_goes_on(shop: Shop) -> Non
     shop.register()
 
     def paused() -> bool:
-        jobs = shop.orchestrator.workspace.api.get("/api/2.2/jobs/list", {"expand_tasks": "true"})["jobs"]
-        (job,) = [each for each in jobs if each["settings"]["name"].endswith("items.source_to_dl")]
+        job_id = shop.orchestrator.runs.recorded()["shop.items.source_to_dl"].job_id
+        job = shop.orchestrator.workspace.api.get("/api/2.2/jobs/get", {"job_id": job_id})
         return job["settings"]["schedule"]["pause_status"] == "PAUSED"
 
-    shop.ljm("pipelines", "disable", "items", "--direction", "source_to_dl")
+    shop.ljm("pipelines", "disable", "shop.items", "--direction", "source_to_dl")
     shop.apply()
     assert paused()
-    shop.ljm("pipelines", "enable", "items", "--direction", "source_to_dl")
+    shop.ljm("pipelines", "enable", "shop.items", "--direction", "source_to_dl")
     shop.apply()
     assert not paused()
-
-
-BREAKS = {
-    "unknown_type": ("UPDATE {config} SET source_type = 'sqlit' WHERE source_tablename = 'shop.unknown_type'", "sqlit"),
-    "no_column": ("ALTER TABLE no_column DROP COLUMN status", "status"),
-}
-"""What is done to a table, and a word that the run's error has to have."""
 
 
 def test_each_error_is_told_in_its_runs_row_and_the_others_go_on(shop: Shop) -> None:

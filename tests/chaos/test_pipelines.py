@@ -96,7 +96,7 @@ def order(shop: Shop, number: int) -> None:
 def test_a_stage_that_is_killed_at_any_of_its_commits_is_just_run_again(tmp_path: Path, direction: str) -> None:
     shop = Shop(tmp_path / "home", tmp_path, "killed")
     shop.incremental("orders")
-    shop.registered()
+    shop.declare()
     number, run_id, points = 0, 100, 0
     for number in range(1, 4):
         order(shop, number)
