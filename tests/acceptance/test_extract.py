@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,3 +163,55 @@ def test_an_unreachable_server_is_told_with_its_address(tmp_path: Path) -> None:
     creds = '{"host": "127.0.0.1", "port": 1, "user": "x", "connect_timeout": 2}'
     with pytest.raises(DatabaseError, match=r"PostgreSQL at 127.0.0.1:1: .*[Cc]onnection refused"):
         route(tmp_path, "postgres", creds, Relation("a", "b")).run("extract")
+
+
+def test_verify_finds_rows_that_were_committed_too_late(shop: PostgresDatabase, orders: Route) -> None:
+    by_time = orders.by("at")
+    by_time.run("extract")
+    assert by_time.run("verify").rows_processed == 100
+    shop.run("INSERT INTO shop.orders VALUES (101, 'late', 1, '2024-05-01 00:30Z')")
+    with pytest.raises(InputError, match=r"1 rows of shop.orders of shop are not in main.dl.shop_orders"):
+        by_time.run("verify")
+    by_time.run("extract", ("2024-05-01", "2024-05-01 01:00"))
+    assert by_time.run("verify").rows_processed == 101
+
+
+def test_verify_tells_what_changed_since(shop: PostgresDatabase, orders: Route) -> None:
+    by_time = orders.by("at")
+    by_time.run("extract")
+    run_all(shop, ["DELETE FROM shop.orders WHERE id = 3", "ALTER TABLE shop.orders ADD COLUMN more int"])
+    outcome = by_time.run("verify")
+    assert outcome.notes == (
+        "1 rows of main.dl.shop_orders are no longer so in shop.orders of shop: changed or deleted since",
+        "shop.orders of shop has a new column 'more'",
+    )
+
+
+def test_driver_check_tells_everything_at_once(shop: PostgresDatabase, orders: Route) -> None:
+    assert orders.by("at").run("driver_check").notes == (
+        "main.dl.shop_orders isn't there yet: the first extract makes it",
+    )
+    run_all(shop, ['ALTER TABLE shop.orders ADD COLUMN "a b" int', 'ALTER TABLE shop.orders ADD COLUMN "AMOUNT" int'])
+    with pytest.raises(InputError) as told:
+        orders.by("what").run("driver_check")
+    assert "can't have ' ' in its name" in str(told.value)
+    assert "'AMOUNT' and 'amount' are one name to Delta" in str(told.value)
+    assert "incremental_key is 'what' of type STRING" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [("snowflake", "no driver is installed for snowflake"), ("postgress", "unknown type 'postgress'\n.*postgres")],
+)
+def test_types_without_a_driver_are_told(tmp_path: Path, system: str, message: str) -> None:
+    with pytest.raises(InputError) as told:
+        route(tmp_path, system, "{}", Relation("a", "b")).run("driver_check")
+    assert re.search(message, str(told.value))
+
+
+def test_credentials_that_can_t_be_used_are_told_at_once(tmp_path: Path) -> None:
+    creds = '{"hots": "h", "password": "hunter2-in-the-row"}'
+    with pytest.raises(InputError) as told:
+        route(tmp_path, "postgres", creds, Relation("a", "b")).run("driver_check")
+    assert "unknown detail 'hots'" in str(told.value) and "did you mean 'host'" in str(told.value)
+    assert "'password' holds a secret itself" in str(told.value) and "hunter2" not in str(told.value)

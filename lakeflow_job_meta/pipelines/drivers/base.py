@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
 from lakeflow_job_meta.pipelines.registry import Direction
@@ -14,11 +14,8 @@ from lakeflow_job_meta.pipelines.stages.stage import Relation
 MARKS = "_lakeflow_watermarks"
 """The table of a destination that says how far each of its tables is loaded; it lies beside them."""
 
-MARK_COLUMNS = (
-    ("sink_table", "the table that was loaded"), ("lake_table", "the table that its rows come from"),
-    ("watermark", "the greatest key that was loaded"), ("lake_version", "the version of the lake's table"),
-    ("run_id", "the run that loaded it"),
-)  # fmt: skip
+MARK_COLUMNS = ("sink_table", "lake_table", "incremental_key", "watermark", "lake_version", "run_id")
+MARK_NUMBERS = ("lake_version", "run_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,8 @@ class RemoteColumn:
     """A column of a database's table.
 
     `native` is the type as the database writes it, `type` the one that it has in the data lake. `computed` is one whose
-    values the database makes itself; `optional` one that needs none.
+    values the database makes itself; `optional` one that needs none; `takes` are further types of the data lake that can
+    be written into it.
     """
 
     name: str
@@ -34,6 +32,7 @@ class RemoteColumn:
     type: str
     computed: bool = False
     optional: bool = True
+    takes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,11 @@ class RemoteTable:
         return next((each for each in self.columns if each.name == name), None)
 
     @property
+    def types(self) -> dict[str, str]:
+        """Each column's type in the data lake."""
+        return {each.name: each.type for each in self.columns}
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(each.name for each in self.columns)
 
@@ -58,9 +62,14 @@ class Mark:
     """How far a table is loaded, written in the transaction that loads it."""
 
     lake_table: str
+    incremental_key: str | None
     watermark: str | None
     lake_version: int
     run_id: int
+
+    def row(self, sink_table: str) -> dict[str, Any]:
+        """The row of the table of marks."""
+        return {"sink_table": sink_table, **{name: getattr(self, name) for name in MARK_COLUMNS[1:]}}
 
 
 class Database(Protocol):

@@ -12,7 +12,7 @@ from arro3.core import Array, DataType, Table
 from lakeflow_job_meta.errors import DatabaseError, UsageError
 from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
 from lakeflow_job_meta.model.key_text import key_text, plain_number
-from lakeflow_job_meta.pipelines.drivers.base import MARK_COLUMNS, MARKS, Mark, RemoteColumn, RemoteTable
+from lakeflow_job_meta.pipelines.drivers.base import MARK_COLUMNS, MARK_NUMBERS, MARKS, Mark, RemoteColumn, RemoteTable
 from lakeflow_job_meta.pipelines.drivers.statements import Target, double_quoted
 from lakeflow_job_meta.pipelines.registry import Direction
 from lakeflow_job_meta.pipelines.stages.stage import Relation
@@ -160,6 +160,7 @@ class PostgresDatabase:
                 types[row["name"]].lake,
                 row["computed"],
                 row["defaulted"] or not row["required"],
+                types[row["name"]].takes,
             )
             for row in rows
         )
@@ -251,14 +252,16 @@ class PostgresDatabase:
         with self._answer(f"SELECT {listed} FROM {_whole(table.relation)}{where}{order}") as rows:  # noqa: S608 (quoted)
             yield rows
 
+    def there(self, table: str) -> bool:
+        """Whether there is a table of this quoted name."""
+        return bool(self.run("SELECT to_regclass($1) IS NOT NULL AS there", [table])[0]["there"])
+
     def mark(self, relation: Relation) -> Mark | None:
         marks = _whole(Relation(relation.schema, MARKS))
-        if not self.run("SELECT to_regclass($1) IS NOT NULL AS there", [marks])[0]["there"]:
+        if not self.there(marks):
             return None
-        found = self.run(
-            f"SELECT lake_table, watermark, lake_version, run_id FROM {marks} WHERE sink_table = $1",  # noqa: S608
-            [relation.name],
-        )
+        names = ", ".join(MARK_COLUMNS[1:])
+        found = self.run(f"SELECT {names} FROM {marks} WHERE sink_table = $1", [relation.name])  # noqa: S608 (quoted)
         return Mark(**found[0]) if found else None
 
     @contextmanager
@@ -329,24 +332,18 @@ class PostgresLoading:
 
     def note(self, mark: Mark) -> None:
         marks = _whole(Relation(self.table.relation.schema, MARKS))
-        if self.database.mark(self.table.relation) is None:
-            listed = ", ".join(f"{name} {_MARK_TYPES.get(name, 'text')}" for name, _ in MARK_COLUMNS)
+        kinds = {name: "bigint" if name in MARK_NUMBERS else "text" for name in MARK_COLUMNS}
+        listed = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+        if not self.database.there(marks):
             self.database.run(f"CREATE TABLE IF NOT EXISTS {marks} ({listed}, PRIMARY KEY (sink_table))")
-        names = ", ".join(name for name, _ in MARK_COLUMNS)
-        values = (
-            self.table.relation.name,
-            mark.lake_table,
-            mark.watermark or "",
-            str(mark.lake_version),
-            str(mark.run_id),
-        )
+        values = ["" if each is None else str(each) for each in mark.row(self.table.relation.name).values()]
+        given = ", ".join(f"nullif(${place}, '')::{kind}" for place, kind in enumerate(kinds.values(), 1))
+        target = Target(marks, "", MARK_COLUMNS, ())
         self.database.run(
-            f"INSERT INTO {marks} ({names}) VALUES ($1, $2, nullif($3, ''), $4::bigint, $5::bigint) "  # noqa: S608
-            "ON CONFLICT (sink_table) DO UPDATE SET lake_table = EXCLUDED.lake_table, watermark = EXCLUDED.watermark, "
-            "lake_version = EXCLUDED.lake_version, run_id = EXCLUDED.run_id",
+            f"INSERT INTO {marks} ({', '.join(MARK_COLUMNS)}) VALUES ({given})"  # noqa: S608 (our own names)
+            + target.on_conflict(["sink_table"]),
             values,
         )
 
 
 OVERRIDING = " OVERRIDING SYSTEM VALUE"
-_MARK_TYPES = {"lake_version": "bigint", "run_id": "bigint"}

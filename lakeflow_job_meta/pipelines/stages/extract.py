@@ -14,10 +14,20 @@ from arro3.core import RecordBatch, RecordBatchReader, Schema, Table
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.bulk import ArrowStream, Span
 from lakeflow_job_meta.model.key_text import checked_key, key_text, lies_before
-from lakeflow_job_meta.pipelines.drivers.base import Database, RemoteColumn, RemoteTable
+from lakeflow_job_meta.pipelines.drivers.base import Database, RemoteTable
 from lakeflow_job_meta.pipelines.drivers.endpoint import label, opened
 from lakeflow_job_meta.pipelines.registry import INCREMENTAL
-from lakeflow_job_meta.pipelines.stages.lake import KEY, WATERMARK, existing, key_column, moved, note, prepared
+from lakeflow_job_meta.pipelines.stages.lake import (
+    KEY,
+    WATERMARK,
+    Key,
+    existing,
+    key_of,
+    moved,
+    note,
+    prepared,
+    span_of,
+)
 from lakeflow_job_meta.pipelines.stages.stage import StageContext, StageOutcome
 from lakeflow_job_meta.store.arrow import to_rows
 from lakeflow_job_meta.store.base import BulkStore, bulk
@@ -31,12 +41,12 @@ def extract(context: StageContext) -> StageOutcome:
     store = bulk(context.store)
     with opened(context) as database:
         table = existing(context, database)
-        key = key_column(context, table)
+        key = key_of(context, table.types)
         notes = prepared(context, store, table)
         work = _Work(context, store, database, table, notes)
         with database.reading():
             if context.backfill is not None and key is not None:
-                return work.backfill(key)
+                return work.backfill(span_of(context.backfill, key))
             if context.transfer.load_type == INCREMENTAL and key is not None:
                 return work.incremental(key)
             return work.full(key)
@@ -56,7 +66,7 @@ class _Work:
         self.context, self.store, self.database, self.table, self.notes = context, store, database, table, notes
         self.lake = context.lake_table
 
-    def full(self, key: RemoteColumn | None) -> StageOutcome:
+    def full(self, key: Key | None) -> StageOutcome:
         """Everything, in the place of everything."""
         found = self.database.totals(self.table, key.name if key else None)
         with self.database.stream(self.table) as rows:
@@ -64,7 +74,7 @@ class _Work:
             count = moved(rows, lambda given: self.store.put(self.lake, given, said))
         return self._outcome(count, found.greatest)
 
-    def incremental(self, key: RemoteColumn) -> StageOutcome:
+    def incremental(self, key: Key) -> StageOutcome:
         """What lies above the watermark."""
         border = self._border(key)
         found = self.database.totals(self.table, key.name)
@@ -79,13 +89,13 @@ class _Work:
             raise InputError(
                 f"the clock went backwards: the greatest {key.name} of {label(self.context)} is {found.greatest}, but "
                 f"rows up to {border} were moved already",
-                hint="rows that came since can't be told from old ones: load the table full once, or backfill that span",
+                hint="rows that came since can't be told from old ones: load it full once, or backfill that span",
             )
         if border is None:
             return self.full(key)
         return self._outcome(self._increment(key, border, found.greatest), found.greatest)
 
-    def _border(self, key: RemoteColumn) -> str | None:
+    def _border(self, key: Key) -> str | None:
         """The committed watermark; the greatest key that is there where the commit that said it is forgotten."""
         committed, by = self.store.noted(self.lake, WATERMARK), self.store.noted(self.lake, KEY)
         if committed is not None and by != key.name:
@@ -97,7 +107,7 @@ class _Work:
             return checked_key(committed, key.type, f"the watermark of {self.lake}")
         return self.store.totals(self.lake, key.name).greatest
 
-    def _increment(self, key: RemoteColumn, border: str, greatest: str) -> int:
+    def _increment(self, key: Key, border: str, greatest: str) -> int:
         span = Span(key.name, border)
         if not self.table.key:
             return self._replace_span(span, greatest)
@@ -117,19 +127,13 @@ class _Work:
         with self.database.stream(self.table, span=span) as rows:
             return moved(rows, lambda given: self.store.put(self.lake, given, said, span=span))
 
-    def _merge_parts(self, rows: ArrowStream, key: RemoteColumn) -> None:
+    def _merge_parts(self, rows: ArrowStream, key: Key) -> None:
         """A commit for each part, which says how far it goes: what is done stays done."""
         for part in _parts(RecordBatchReader.from_stream(rows), BATCH):
             self.store.merge(self.lake, part, self.table.key, note(self.context, _last(part, key)))
 
-    def backfill(self, key: RemoteColumn) -> StageOutcome:
+    def backfill(self, span: Span) -> StageOutcome:
         """A span once more; the watermark stays what it is."""
-        wanted = self.context.backfill
-        assert wanted is not None
-        start, end = (checked_key(text, key.type, what) for text, what in ((wanted.start, "from"), (wanted.end, "to")))
-        if not lies_before(start, end, key.type):
-            raise InputError(f"the span to backfill is empty: from {start} to {end}")
-        span = Span(key.name, start, end)
         with self.database.stream(self.table, span=span) as rows:
             count = moved(rows, lambda given: self._put_span(given, span))
         return self._outcome(count, self.store.noted(self.lake, WATERMARK))
@@ -158,7 +162,7 @@ def _parts(rows: RecordBatchReader, size: int) -> Iterator[Table]:
         yield Table.from_batches(waiting, schema=schema)
 
 
-def _last(part: Table, key: RemoteColumn) -> str | None:
+def _last(part: Table, key: Key) -> str | None:
     row = to_rows(part.select([key.name]).slice(part.num_rows - 1, 1))[0]
     value = row[key.name]
     if key.type == "TIMESTAMP_NTZ":

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from arro3.core import RecordBatch, RecordBatchReader
 
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, nearest
 from lakeflow_job_meta.errors import DatabaseError, InputError, LakeflowJobMetaError
-from lakeflow_job_meta.model.bulk import ArrowStream
-from lakeflow_job_meta.model.key_text import KEY_TYPES, is_key_type
+from lakeflow_job_meta.model.bulk import ArrowStream, Span
+from lakeflow_job_meta.model.key_text import KEY_TYPES, checked_key, is_key_type, lies_before
 from lakeflow_job_meta.model.table import Column, TableSpec
-from lakeflow_job_meta.pipelines.drivers.base import Database, RemoteColumn, RemoteTable
+from lakeflow_job_meta.pipelines.drivers.base import Database, RemoteTable
 from lakeflow_job_meta.pipelines.drivers.endpoint import label
-from lakeflow_job_meta.pipelines.stages.stage import StageContext
+from lakeflow_job_meta.pipelines.registry import INCREMENTAL
+from lakeflow_job_meta.pipelines.stages.stage import Backfill, StageContext
 from lakeflow_job_meta.store.base import BulkStore
 from lakeflow_job_meta.store.feed import FEED
 from lakeflow_job_meta.store.type_text import column_of_text
 
 WATERMARK, KEY, RUN, ROWS = "lakeflow_watermark", "lakeflow_key", "lakeflow_run_id", "lakeflow_rows"
-"""What a commit says: how far the table is filled, by which key, by which run, and how many rows the source had for it."""
+"""What a commit says: how far the table is filled, by which key, by which run, how many rows the source had for it."""
 
 UNNAMEABLE = frozenset(" ,;{}()\n\t=")
 """What Parquet columns of a Delta table can't have in their names."""
@@ -45,32 +47,53 @@ def existing(context: StageContext, database: Database) -> RemoteTable:
     return found
 
 
-def key_column(context: StageContext, table: RemoteTable) -> RemoteColumn | None:
-    """The incremental key, where the row names one; everything that is wrong with it is a finding.
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The incremental key: a column's name, and its type in the data lake."""
+
+    name: str
+    type: str
+
+
+def key_of(context: StageContext, types: Mapping[str, str]) -> Key | None:
+    """The incremental key, where the row names one, and the load goes by it.
+
+    Args:
+        context: the stage.
+        types: the columns that there are, with their types in the data lake.
 
     Raises:
         InputError: the load is incremental and there is no key, or it can't be one.
     """
-    name, direction = context.transfer.incremental_key, context.direction
+    name, setting = context.transfer.incremental_key, f"{context.direction}_incremental_key"
     if not name:
-        if context.transfer.load_type == "incremental" or context.backfill is not None:
+        if context.transfer.load_type == INCREMENTAL or context.backfill is not None:
             raise InputError(
-                f"{context.table.source_tablename}: {direction}_incremental_key is missing",
+                f"{context.table.source_tablename}: {setting} is missing",
                 hint="name the column by whose values new rows are told from old ones",
             )
         return None
-    column = table.column(name)
-    if column is None:
+    if name not in types:
+        hint = nearest(name, types) or "known: " + ", ".join(types)
+        raise InputError(f"{setting} is '{name}', which {label(context)} doesn't have", hint=hint)
+    if not is_key_type(types[name]):
         raise InputError(
-            f"{direction}_incremental_key is '{name}', which {label(context)} doesn't have",
-            hint=nearest(name, table.names) or "known: " + ", ".join(table.names),
-        )
-    if not is_key_type(column.type):
-        raise InputError(
-            f"{direction}_incremental_key is '{name}' of type {column.native}, which isn't ordered alike everywhere",
+            f"{setting} is '{name}' of type {types[name]}, which isn't ordered alike everywhere",
             hint="a key is of one of the types " + ", ".join(KEY_TYPES),
         )
-    return column
+    return Key(name, types[name])
+
+
+def span_of(backfill: Backfill, key: Key) -> Span:
+    """The span that is moved again.
+
+    Raises:
+        InputError: its ends aren't values of the key, or there is nothing between them.
+    """
+    start, end = checked_key(backfill.start, key.type, "from"), checked_key(backfill.end, key.type, "to")
+    if not lies_before(start, end, key.type):
+        raise InputError(f"the span to backfill is empty: from {start} to {end}")
+    return Span(key.name, start, end)
 
 
 def columns_of(table: RemoteTable) -> tuple[Column, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lakeflow_job_meta.model.table_types import MOST_DIGITS
+from lakeflow_job_meta.pipelines.types.fit import NUMBER
 
 PLAIN = {
     "bool": "BOOLEAN", "int2": "SMALLINT", "int4": "INT", "int8": "BIGINT", "float4": "FLOAT", "float8": "DOUBLE",
@@ -55,6 +56,11 @@ class PostgresType:
         digits = self.digits
         kind = f"DECIMAL({digits[0]},{digits[1]})" if digits else PLAIN.get(self.name, "STRING")
         return f"ARRAY<{kind}>" if self.array else kind
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What can be written into a column of this type beyond its own."""
+        return (NUMBER,) if self.name == "numeric" and self.modifier < _HEADER else ()
 
     def selected(self, column: str, called: str) -> str:
         """The expression that reads a column, in one of the forms that Arrow knows.
