@@ -1,4 +1,4 @@
-"""A shop whose tables are registered: two SQLite files, jobs in an embedded workspace, and the commands that people use."""
+"""A shop whose tables are registered: two databases, jobs in an embedded workspace, and the commands that people use."""
 
 from __future__ import annotations
 
@@ -10,16 +10,85 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from lakeflow_job_meta import JobOrchestrator
 from lakeflow_job_meta.cli.app import run
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.store.delta import DeltaStore
+from tests.databases.server import DatabaseServer
+from tests.pipeline_ground import postgres_session
 
 MOVING = ("extract", "load")
 """A template of just these is one process a run: enough where driver_check and verify aren't what is tested."""
 TIMES = "order_id INTEGER PRIMARY KEY, status TEXT, updated_at TIMESTAMP"
+
+
+class Database(Protocol):
+    """Where tables come from, or go: its type and schema, and how the registry is told to reach it."""
+
+    system: ClassVar[str]
+
+    @property
+    def schema(self) -> str:
+        """Empty where the type has none."""
+        ...
+
+    @property
+    def creds(self) -> Mapping[str, Any]:
+        """Without any secret."""
+        ...
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """The rows of the last one, as text."""
+        ...
+
+
+@dataclass(frozen=True)
+class SqliteFile:
+    """A database in a file."""
+
+    path: Path
+    schema: str = ""
+    system: ClassVar[str] = "sqlite"
+
+    @property
+    def creds(self) -> Mapping[str, Any]:
+        return {"path": str(self.path)}
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            for statement in statements:
+                rows = connection.execute(statement).fetchall()
+        return [tuple(None if value is None else str(value) for value in row) for row in rows]
+
+
+@dataclass(frozen=True)
+class PostgresSchema:
+    """A schema of the tests' server; `secret` refers to the password."""
+
+    server: DatabaseServer
+    schema: str
+    secret: str
+    system: ClassVar[str] = "postgres"
+
+    @property
+    def creds(self) -> Mapping[str, Any]:
+        about = {"host": self.server.host, "port": self.server.port, "user": self.server.user}
+        return {**about, "password": self.secret}
+
+    def make(self) -> PostgresSchema:
+        self.run(f"CREATE SCHEMA {self.schema}")
+        return self
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        rows: list[dict[str, Any]] = []
+        with postgres_session(self.server) as session:
+            session.run(f"SET search_path = {self.schema}")
+            for each in statements:
+                rows = session.run(each)
+        return [tuple(None if value is None else str(value) for value in row.values()) for row in rows]
 
 
 @dataclass
@@ -32,6 +101,8 @@ class Shop:
     home: Path
     folder: Path
     catalog: str
+    from_database: Database
+    to_database: Database
     stages: Sequence[str] = MOVING
     tables: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
@@ -55,11 +126,23 @@ class Shop:
     def sql(self, text: str) -> list[dict[str, Any]]:
         return self.store.sql(text)
 
+    @classmethod
+    def of_files(cls, home: Path, folder: Path, catalog: str, stages: Sequence[str] = MOVING) -> Shop:
+        """From one SQLite file into another."""
+        return cls(home, folder, catalog, SqliteFile(folder / "shop.db"), SqliteFile(folder / "out.db"), stages)
+
     def source(self, *statements: str) -> list[tuple[Any, ...]]:
-        return _sqlite(self.folder / "shop.db", statements)
+        return self.from_database.run(*statements)
 
     def sink(self, *statements: str) -> list[tuple[Any, ...]]:
-        return _sqlite(self.folder / "out.db", statements)
+        return self.to_database.run(*statements)
+
+    def name(self, table: str) -> str:
+        """How a table of the source is registered."""
+        return ".".join(filter(None, ("shop", self.from_database.schema, table)))
+
+    def module(self, table: str, direction: str = "source_to_dl") -> str:
+        return f"{self.name(table)}.{direction}"
 
     def table(self, name: str, columns: str = TIMES, **told: Any) -> None:
         """Make a table at both ends, and have it registered."""
@@ -70,7 +153,10 @@ class Shop:
     def orders(self, name: str, *rows: tuple[int, str, str]) -> None:
         """Rows of a table with the usual columns, new or changed: id, status, and a day in November 2026 with its time."""
         for number, status, day in rows:
-            self.source(f"INSERT OR REPLACE INTO {name} VALUES ({number}, '{status}', '2026-11-{day}')")
+            self.source(
+                f"INSERT INTO {name} VALUES ({number}, '{status}', '2026-11-{day}') "
+                "ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, updated_at = excluded.updated_at"
+            )
 
     def incremental(self, name: str, *rows: tuple[int, str, str]) -> None:
         """A table that grows, moved by the time of its rows."""
@@ -79,27 +165,32 @@ class Shop:
         self.table(name, **told, **keys)
         self.orders(name, *rows)
 
+    @property
+    def template(self) -> str:
+        return f"{self.from_database.system}_to_{self.to_database.system}"
+
     def registry(self) -> Mapping[str, Any]:
         """What a file would say."""
 
-        def endpoint(kind: str, name: str, file: str) -> dict[str, Any]:
-            creds = {"path": str(self.folder / file)}
-            return {f"{kind}_name": name, f"{kind}_type": "sqlite", f"{kind}_creds": creds}
+        def endpoint(kind: str, name: str, database: Database) -> dict[str, Any]:
+            return {f"{kind}_name": name, f"{kind}_type": database.system, f"{kind}_creds": dict(database.creds)}
 
+        source, sink = self.from_database, self.to_database
         return {
             "registry_version": "1.0",
-            "sources": [endpoint("source", "shop", "shop.db")],
-            "destinations": [endpoint("destination", "out", "out.db")],
+            "sources": [endpoint("source", "shop", source)],
+            "destinations": [endpoint("destination", "out", sink)],
             "templates": {
-                "sqlite_to_sqlite": [
+                self.template: [
                     {"stage_order": number, "stage_name": kind, "stage_type": kind}
                     for number, kind in enumerate(self.stages, start=1)
                 ]
             },
             "tables": [
                 {
-                    "source_tablename": f"shop.{name}", "sink_tablename": f"out.{name}", "source_type": "sqlite",
-                    "sink_type": "sqlite", "source_to_dl_load_type": "full", "dl_to_sink_load_type": "full", **told,
+                    "source_tablename": self.name(name), "source_type": source.system, "sink_type": sink.system,
+                    "sink_tablename": ".".join(filter(None, ("out", sink.schema, name))),
+                    "source_to_dl_load_type": "full", "dl_to_sink_load_type": "full", **told,
                 }
                 for name, told in self.tables.items()
             ],
@@ -166,21 +257,13 @@ class Shop:
     def row(self, name: str) -> dict[str, Any]:
         """The table's row in the registry."""
         config = f"{self.catalog}.pipelines.pipeline_config"
-        (row,) = self.sql(f"SELECT * FROM {config} WHERE source_tablename = 'shop.{name}'")
+        (row,) = self.sql(f"SELECT * FROM {config} WHERE source_tablename = '{self.name(name)}'")
         return row
 
     def lake(self, name: str) -> list[dict[str, Any]]:
-        return self.sql(f"SELECT * FROM {self.catalog}.dl.shop_{name} ORDER BY 1")
+        return self.sql(f"SELECT * FROM {self.catalog}.dl.{self.name(name).replace('.', '_')} ORDER BY 1")
 
     def same(self, name: str) -> bool:
         """Whether the sink has just what the source has."""
         query = f"SELECT * FROM {name} ORDER BY 1"
         return self.source(query) == self.sink(query)
-
-
-def _sqlite(file: Path, statements: Sequence[str]) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    with closing(sqlite3.connect(file)) as connection, connection:
-        for statement in statements:
-            rows = connection.execute(statement).fetchall()
-    return rows

@@ -37,7 +37,7 @@ ENVIRONMENT = {
     "LAKEFLOW_WORKSPACE": "local",
 }
 WIDTH = 80
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 240.0, 0.5, 5.0
 KEPT_AT = "{{secrets/shop/postgres}}"
 DIRECTIONS = ("source_to_dl", "dl_to_sink")
 INCREMENTAL: Mapping[str, str] = {"orders": "updated_at", "payments": "paid_at"}
@@ -111,9 +111,10 @@ def move(shop: Shop, tables: Sequence[str]) -> None:
     compare(shop, tables)
     heading("A day later: new orders, some shipped; only what is new moves")
     change(shop, second_wave(first, shop.orders // 20), tables)
-    run_all(shop, tables)
+    last = run_all(shop, tables)
     compare(shop, tables)
-    show(ljm("pipelines", "runs", "--limit", "4"))
+    heading("Each run has a row, and each of its stages")
+    show(ljm("pipelines", "runs", "show", str(last)))
     check_rest()
 
 
@@ -166,8 +167,9 @@ def change(shop: Shop, changes: Rows, tables: Sequence[str]) -> None:
     say(", ".join(f"{len(changes[name])} rows of {name}" for name in changes if name in tables) + " are new.\n")
 
 
-def run_all(shop: Shop, tables: Sequence[str]) -> None:
-    """All tables at once, one direction after the other."""
+def run_all(shop: Shop, tables: Sequence[str]) -> int:
+    """All tables at once, one direction after the other; the id of the last run."""
+    runs: list[dict[str, Any]] = []
     for direction in DIRECTIONS:
         started = [
             json.loads("\n".join(ljm("pipelines", "run", shop.name(table), "--direction", direction, "-o", "json")))[0]
@@ -177,11 +179,12 @@ def run_all(shop: Shop, tables: Sequence[str]) -> None:
         for run in runs:
             check(run["status"] == "success", f"{run['source_tablename']} moves ({run['error_message']})")
         show([f"  {run['source_tablename']:24} {direction:14} {rows_moved(run['id']):>8} rows" for run in runs])
+    return int(runs[-1]["id"])
 
 
 def wait_for(run_ids: Sequence[int]) -> list[dict[str, Any]]:
     """The rows of these runs when all have ended, as the record has them."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    end, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
     while True:
         with quietly():
             rows = json.loads("\n".join(ljm("pipelines", "runs", "-o", "json")))
@@ -189,7 +192,8 @@ def wait_for(run_ids: Sequence[int]) -> list[dict[str, Any]]:
         if all(run_id in found for run_id in run_ids):
             return [found[run_id] for run_id in run_ids]
         check(time.monotonic() < end, f"all runs end within {PATIENCE_SECONDS:.0f} s")
-        time.sleep(0.5)
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
 
 
 def rows_moved(run_id: int) -> int:

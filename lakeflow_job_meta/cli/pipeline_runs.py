@@ -100,8 +100,11 @@ def list_(
     if output is options.Output.JSON:
         print_json(rows)
     elif rows:
-        columns = ("started", "table", "direction", "run_id", "status", "stage", "took", "by", "error")
+        columns = ("started", "table", "direction", "run_id", "status", "stage", "took", "by")
         print_table(columns, [_cells(row) for row in rows])
+        for row in rows:
+            if row["error_message"]:
+                print_data(f"{row['id']}: {row['error_message']}")
     else:
         say("no runs")
     return 0
@@ -276,10 +279,9 @@ class Started:
 
 def _cells(row: Row) -> Sequence[str]:
     stage = f"{row['current_stage']}/{row['total_stages']}"
-    error = str(row["error_message"] or "").splitlines()[:1]
     return (
         _moment(row), row["source_tablename"], row["direction"] or "", str(row["id"]), row["status"], stage,
-        _took(row), row["triggered_by"] or "", *(error or [""]),
+        _took(row), row["triggered_by"] or "",
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def order(shop: Shop, number: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("direction", ["source_to_dl", "dl_to_sink"])
 def test_a_stage_that_is_killed_at_any_of_its_commits_is_just_run_again(tmp_path: Path, direction: str) -> None:
-    shop = Shop(tmp_path / "home", tmp_path, "killed")
+    shop = Shop.of_files(tmp_path / "home", tmp_path, "killed")
     shop.incremental("orders")
     shop.declare()
     number, run_id, points = 0, 100, 0
@@ -126,7 +126,7 @@ def test_a_stage_that_is_killed_at_any_of_its_commits_is_just_run_again(tmp_path
 def test_between_stages_server_and_tasks_are_killed_and_a_repair_goes_on(site: Site, tmp_path: Path) -> None:
     strikes = tmp_path / "strikes"
     strike = "notebook:/Shared/strike"
-    shop = Shop(site.home, tmp_path, "struck", ("driver_check", strike, "extract", strike, "verify"))
+    shop = Shop.of_files(site.home, tmp_path, "struck", ("driver_check", strike, "extract", strike, "verify"))
     told = {"source_to_dl_load_type": "incremental", "source_to_dl_incremental_key": "updated_at"}
     shop.table("orders", TIMES, **told)
     shop.orders("orders", (1, "new", "01 08:00:00"), (2, "new", "02 08:00:00"))
@@ -157,7 +157,7 @@ def note_server(shop: Shop, folder: Path) -> None:
 
 def begun(shop: Shop, folder: Path) -> int:
     note_server(shop, folder)
-    return shop.orchestrator.runs.start("shop.orders.source_to_dl")
+    return shop.orchestrator.runs.start(shop.module("orders"))
 
 
 def repaired(shop: Shop, run_id: int, folder: Path) -> None:
