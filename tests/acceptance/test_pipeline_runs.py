@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 
-from lakeflow_job_meta.pipelines.entry import main
 from tests.acceptance.steps import wait_for
 from tests.databases.server import DatabaseServer
 from tests.local_server import running_server
