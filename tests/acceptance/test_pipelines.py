@@ -14,7 +14,7 @@ import pytest
 from lakeflow_job_meta import MetadataMonitor, PipelineRegistry
 from lakeflow_job_meta.errors import InputError, WorkspaceError
 from lakeflow_job_meta.pipelines.sync import SyncReport
-from lakeflow_job_meta.pipelines.tables import SOURCES, STAGES, TABLES
+from lakeflow_job_meta.pipelines.tables import SOURCES
 from lakeflow_job_meta.store.delta import DeltaStore
 from tests.acceptance.shell import Shell, listed
 from tests.acceptance.steps import apply, ids, kinds
@@ -254,7 +254,8 @@ def test_plain_passwords_move_into_a_scope_and_references_stand_in_their_place(p
 def test_a_secret_that_the_workspace_refuses_leaves_its_row_and_is_never_told(piped: Project) -> None:
     name = "main.pipelines.sources_config"
     piped.sql(f"""UPDATE {name} SET source_creds = '{{"password": "hunter2-secret"}}'""")
-    piped.site.fault({"path": "/api/2.0/secrets/put", "status": 400, "error_code": "INVALID_PARAMETER_VALUE"})
+    said = "not this: hunter2-secret"
+    piped.site.fault(path="secrets/put$", status=400, error_code="INVALID_PARAMETER_VALUE", message=said)
     with pytest.raises(WorkspaceError) as caught:
         registry(piped).import_secrets()
     assert "hunter2" not in str(caught.value)
@@ -303,7 +304,7 @@ def test_the_command_line_from_a_table_to_a_job_and_back(shell: Shell, tmp_path:
     assert dry["added"] == [ORDERS_OUT, ORDERS_IN]
     assert "next: `ljm apply`" in shell("pipelines", "sync").stderr
     applied = shell.json("pipelines", "sync", "--apply", "--yes")
-    assert [each["kind"] for each in applied["outcomes"]] == ["create", "create"]
+    assert [each["action"] for each in applied["outcomes"]] == ["create", "create"]
     assert len(listed(shell)) == 2
     assert shell.json("pipelines", "disable", "crm.public.orders", "--direction", "dl_to_sink")["changed"] is True
     shell("pipelines", "enable", "crm.public.orders", "--direction", "sideways", code=2)
@@ -316,4 +317,3 @@ def test_the_command_line_from_a_table_to_a_job_and_back(shell: Shell, tmp_path:
     assert checked["valid"] is False
     assert "did you mean 'postgres'?" in checked["diagnostics"][0]["hint"]
     shell("pipelines", "sync", code=1)
-    assert STAGES != TABLES

@@ -88,10 +88,17 @@ def test_how_far_runs_have_come_is_no_part_of_what_is_generated() -> None:
 
 
 def test_stages_of_the_user_are_told_the_same() -> None:
+    template = "postgres_to_postgres"
     own = [
-        {"id": 11, "pipeline_name": "postgres_to_postgres", "stage_order": 1, "stage_name": "Look", "stage_type": "notebook:/etl/look"},
-        {"id": 12, "pipeline_name": "postgres_to_postgres", "stage_order": 2, "stage_type": "entry_point:acme_checks:scan"},
-    ]  # fmt: skip
+        {
+            "id": 11,
+            "pipeline_name": template,
+            "stage_order": 1,
+            "stage_name": "Look",
+            "stage_type": "notebook:/etl/look",
+        },
+        {"id": 12, "pipeline_name": template, "stage_order": 2, "stage_type": "entry_point:acme_checks:scan"},
+    ]
     settings = jobs(generated(rows(stages=[*BUILT_IN_STAGES, *own])))[OUT]
     look, scan = settings["tasks"]
     assert (look["task_key"], scan["task_key"]) == (
