@@ -95,7 +95,8 @@ class PostgresSchema:
 class Shop:
     """One control table and one registry in a catalog of their own, so that tests can share a server.
 
-    `stages` are the types of the template's stages; `tables` what the registry is told of each, beside their names.
+    `stages` are the types of the template's stages; `tables` what the registry is told of each, beside their names;
+    `elsewhere` are more sources, by name.
     """
 
     home: Path
@@ -105,6 +106,7 @@ class Shop:
     to_database: Database
     stages: Sequence[str] = MOVING
     tables: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    elsewhere: dict[str, Database] = field(default_factory=dict[str, Database])
 
     @property
     def control_table(self) -> str:
@@ -178,7 +180,9 @@ class Shop:
         source, sink = self.from_database, self.to_database
         return {
             "registry_version": "1.0",
-            "sources": [endpoint("source", "shop", source)],
+            "sources": [
+                endpoint("source", name, each) for name, each in {"shop": source, **self.elsewhere}.items()
+            ],
             "destinations": [endpoint("destination", "out", sink)],
             "templates": {
                 self.template: [

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
+from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.errors import InputError, TableNotFound
 from lakeflow_job_meta.model.table import Row, TableName
 from lakeflow_job_meta.pipelines.naming import DESTINATION, SOURCE, Resolved, Unresolved, lake_table, resolve
-from lakeflow_job_meta.pipelines.registry import Direction, RegisteredTable
+from lakeflow_job_meta.pipelines.registry import Direction, Endpoint, RegisteredTable
 from lakeflow_job_meta.pipelines.rows import endpoints_of
 from lakeflow_job_meta.pipelines.runs.rows import StageRun
 from lakeflow_job_meta.pipelines.stages.stage import Backfill, StageContext
+from lakeflow_job_meta.pipelines.systems import KNOWN
 from lakeflow_job_meta.pipelines.tables import DESTINATIONS, SOURCES, TABLES, RegistryTables
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.store.base import Store, TableStore
@@ -46,11 +49,11 @@ class Work:
             InputError: the table is no longer registered, or its database isn't.
         """
         table = self._table()
-        source = _found(resolve(table.source_tablename, table.source_type, self._endpoints(SOURCES), SOURCE))
+        source = _found(table.source_tablename, table.source_type, self._endpoints(SOURCES), SOURCE)
         place = source
         if self.run.stage.direction is Direction.DL_TO_SINK:
             destinations = self._endpoints(DESTINATIONS)
-            place = _found(resolve(table.sink_tablename or "", table.sink_type, destinations, DESTINATION))
+            place = _found(table.sink_tablename or "", table.sink_type, destinations, DESTINATION)
         catalog = TableName.parse(self.settings.require_control_table()).catalog
         secrets = secrets_of(connect(self.settings))
 
@@ -79,7 +82,7 @@ class Work:
             raise InputError(f"{name} isn't registered any more", hint="`ljm pipelines list` shows what is")
         return RegisteredTable.from_row(rows[0])
 
-    def _endpoints(self, kind: str) -> Any:
+    def _endpoints(self, kind: str) -> Mapping[str, Endpoint]:
         return endpoints_of({kind: self._rows(kind)}, kind)
 
     def _rows(self, kind: str, where: dict[str, list[str]] | None = None) -> tuple[Row, ...]:
@@ -105,7 +108,11 @@ def watermark_time(text: str | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _found(place: Resolved | Unresolved) -> Resolved:
+def _found(name: str, system: str, endpoints: Mapping[str, Endpoint], kind: str) -> Resolved:
+    if system not in KNOWN:
+        hint = nearest(system, KNOWN) or "known: " + ", ".join(KNOWN)
+        raise InputError(f"{'sink' if kind == DESTINATION else kind}_type: unknown type '{system}'", hint=hint)
+    place = resolve(name, system, endpoints, kind)
     if isinstance(place, Unresolved):
         raise InputError(place.message, hint=place.hint)
     return place

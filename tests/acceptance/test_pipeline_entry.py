@@ -74,7 +74,7 @@ def test_both_ends_of_a_backfill_are_needed_and_its_span_is_moved(shop: Shop) ->
     ("change", "words"),
     [
         ("DELETE FROM {}.pipeline_config", "shop.orders isn't registered any more"),
-        ("UPDATE {}.pipeline_config SET source_type = 'sqlit'", "sqlit"),
+        ("UPDATE {}.pipeline_config SET source_type = 'sqlit'", "source_type: unknown type 'sqlit'"),
         ("DELETE FROM {}.sources_config", "none is registered"),
         ("UPDATE {}.sources_config SET source_creds = NULL", "'path' is missing"),
         ("UPDATE {}.sources_config SET source_creds = '{{\"path\": \"env:NOWHERE\"}}'", "NOWHERE is not set"),
