@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from lakeflow_job_meta.errors import InputError
+
+EPOCH, MICROSECOND = datetime(1970, 1, 1), timedelta(microseconds=1)
 
 KEY_TYPES = ("SMALLINT", "INT", "BIGINT", "DECIMAL", "DATE", "TIMESTAMP", "TIMESTAMP_NTZ")
 """Types that every database puts into the same order. Text isn't one: each sorts it by rules of its own."""
@@ -100,6 +102,19 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "SMALLINT": int, "INT": int, "BIGINT": int, "DECIMAL": Decimal, "DATE": date.fromisoformat,
     "TIMESTAMP": datetime.fromisoformat, "TIMESTAMP_NTZ": datetime.fromisoformat,
 }  # fmt: skip
+
+
+def as_number(text: str, kind: str) -> Decimal | int:
+    """What is added up of a key: a number itself, a moment's microseconds and a day's number since 1970.
+
+    >>> as_number("1970-01-02", "DATE"), as_number("1970-01-01 00:00:01", "TIMESTAMP_NTZ")
+    (1, 1000000)
+    """
+    value = _VALUES[kind.partition("(")[0]](text)
+    if isinstance(value, datetime):
+        naive = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return (naive - EPOCH) // MICROSECOND
+    return (value - EPOCH.date()).days if isinstance(value, date) else value
 
 
 def plain_number(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,14 +36,13 @@ def mariadb_server() -> Iterator[DatabaseServer]:
         made = (f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db")
         prepare(account.command(install, "--no-defaults", *made), folder)
         start = folder / "start.sql"
-        start.write_text(
-            f"CREATE USER tester@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO tester@'%' WITH GRANT OPTION;"
-        )
+        made_user = f"CREATE USER tester@'%' IDENTIFIED BY '{PASSWORD}';"
+        start.write_text(f"{made_user}\nGRANT ALL ON *.* TO tester@'%' WITH GRANT OPTION;\n")  # a statement a line
         account.own(start)
         command = account.command(
             server, "--no-defaults", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1",
-            f"--socket={folder}/socket", f"--init-file={start}", "--innodb-flush-log-at-trx-commit=0",
+            "--skip-name-resolve", f"--socket={folder}/socket", f"--init-file={start}", "--innodb-flush-log-at-trx-commit=0",
             "--default-time-zone=+05:30", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M",
         )  # fmt: skip
-        with running(command, folder, lambda: listens(port)):
+        with running(command, folder, lambda: listens(port), signal.SIGKILL):
             yield DatabaseServer(port, "tester", PASSWORD)

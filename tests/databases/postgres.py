@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def postgres_server() -> Iterator[DatabaseServer]:
         prepare(account.command(initdb, *made, "--locale=C.UTF-8"), folder)
         settings = [word for each in SETTINGS for word in ("-c", each)]
         command = account.command(postgres, "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, *settings)
-        with running(command, folder, lambda: _ready(port)):
+        with running(command, folder, lambda: _ready(port), signal.SIGQUIT):
             yield DatabaseServer(port, "postgres", PASSWORD)
 
 

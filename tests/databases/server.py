@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -84,7 +85,7 @@ def prepare(command: Sequence[str], folder: Path) -> None:
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, answers: Callable[[], bool]) -> Iterator[None]:
+def running(command: Sequence[str], folder: Path, answers: Callable[[], bool], end: signal.Signals) -> Iterator[None]:
     """Keep the server running, once it answers."""
     log = folder.with_suffix(".log")
     with log.open("wb") as output:
@@ -97,12 +98,9 @@ def running(command: Sequence[str], folder: Path, answers: Callable[[], bool]) -
             time.sleep(0.05)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # Nobody needs its files any more; and it would wait for sessions that are left open.
+        process.send_signal(end)
+        process.wait(PATIENCE)
         log.unlink()
 
 

@@ -37,11 +37,15 @@ class RemoteColumn:
 
 @dataclass(frozen=True, slots=True)
 class RemoteTable:
-    """A table as its database has it; `key` is its primary key, empty where it has none."""
+    """A table as its database has it; `key` is its primary key, empty where it has none.
+
+    `made` is one that a load makes itself, with the columns that it is given: a file.
+    """
 
     relation: Relation
     columns: tuple[RemoteColumn, ...]
     key: tuple[str, ...] = ()
+    made: bool = False
 
     def column(self, name: str) -> RemoteColumn | None:
         """The column of this name."""

@@ -11,7 +11,7 @@ from lakeflow_job_meta.errors import DatabaseError, InputError, LakeflowJobMetaE
 from lakeflow_job_meta.model.masking import without
 from lakeflow_job_meta.model.secret_reference import IN_WORKSPACE, SecretReference
 from lakeflow_job_meta.pipelines.creds import parse_creds, written_out
-from lakeflow_job_meta.pipelines.drivers import postgres
+from lakeflow_job_meta.pipelines.drivers import lake, mysql, postgres, sqlite
 from lakeflow_job_meta.pipelines.drivers.base import Database
 from lakeflow_job_meta.pipelines.stages.stage import StageContext
 from lakeflow_job_meta.pipelines.systems import KNOWN, UNDRIVEN
@@ -32,8 +32,33 @@ def _server(connect: Callable[[Options], Database]) -> Callable[[Options, StageC
     return lambda options, context: connect(options)
 
 
+def _duckdb(options: Options, context: StageContext) -> Database:
+    from lakeflow_job_meta.pipelines.drivers import duck
+
+    return duck.connect(options, context.direction)
+
+
+def _parquet(options: Options, context: StageContext) -> Database:
+    from lakeflow_job_meta.pipelines.drivers import files
+
+    return files.connect(options, files.PARQUET, context.direction)
+
+
+def _csv(options: Options, context: StageContext) -> Database:
+    from lakeflow_job_meta.pipelines.drivers import files
+
+    return files.connect(options, files.CSV, context.direction)
+
+
 DRIVERS: Mapping[str, Driver] = {
     "postgres": Driver(postgres.OPTIONS, _server(postgres.connect)),
+    "mysql": Driver(mysql.OPTIONS, _server(mysql.connect)),
+    "mariadb": Driver(mysql.OPTIONS, _server(mysql.connect)),
+    "sqlite": Driver(sqlite.OPTIONS, _server(sqlite.connect)),
+    "duckdb": Driver({"path": "", "schema": "main"}, _duckdb),
+    "delta": Driver(lake.OPTIONS, lake.connect),
+    "parquet": Driver({"path": ""}, _parquet),
+    "csv": Driver({"path": ""}, _csv),
 }
 """The driver of each type of database."""
 

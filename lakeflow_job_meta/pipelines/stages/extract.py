@@ -163,8 +163,8 @@ def _parts(rows: RecordBatchReader, size: int) -> Iterator[Table]:
 
 
 def _last(part: Table, key: Key) -> str | None:
-    row = to_rows(part.select([key.name]).slice(part.num_rows - 1, 1))[0]
-    value = row[key.name]
-    if key.type == "TIMESTAMP_NTZ":
-        value = value.replace(tzinfo=None)
-    return key_text(value)
+    """The key of the last row; a driver may hand it over as a text, which the store casts."""
+    value = to_rows(part.select([key.name]).slice(part.num_rows - 1, 1))[0][key.name]
+    if isinstance(value, str):
+        return checked_key(value, key.type, f"column {key.name}")
+    return key_text(value.replace(tzinfo=None) if key.type == "TIMESTAMP_NTZ" else value)

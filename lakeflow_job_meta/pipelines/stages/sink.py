@@ -32,6 +32,8 @@ def lake_table(context: StageContext, store: Store) -> TableInfo:
 
 def misfits(context: StageContext, columns: Sequence[Column], sink: RemoteTable) -> list[Diagnostic]:
     """Why these columns of the data lake can't be loaded as they are."""
+    if sink.made:
+        columns = ()
     found: list[Diagnostic] = []
     for each in columns:
         there = sink.column(each.name)
@@ -45,7 +47,7 @@ def misfits(context: StageContext, columns: Sequence[Column], sink: RemoteTable)
             what = f"'{each.name}' is {there.native}, which can't hold every {each.sql_type} of {context.lake_table}"
             found.append(Diagnostic(what, place, "give it a type that can"))
     given = {each.name for each in columns}
-    for there in sink.columns:
+    for there in () if sink.made else sink.columns:
         if there.name not in given and not there.optional and not there.computed:
             place = RowLocation(label(context), column=there.name)
             what = f"'{there.name}' needs a value, and {context.lake_table} has no such column"
