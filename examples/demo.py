@@ -114,6 +114,7 @@ def main() -> None:
     direct_edits()
     same_ids(before)
     run_orders()
+    move_tables()
     with Monitor() as monitor:
         watched_folder(monitor)
         watched_table(monitor)
@@ -233,6 +234,15 @@ def deliver() -> None:
 def write(path: Path, lines: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def move_tables() -> None:
+    heading("Tables are registered to be moved, and become jobs like all others")
+    command = ["examples/pipelines/shop.py", "--sqlite", "--orders", "200", "--tables", "orders"]
+    say(f"$ python {shlex.join(command)}")
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    show([f"  {line}".rstrip() for line in done.stdout.strip().splitlines()])
+    check(done.returncode == 0, f"a table moves from one database into another ({done.stderr.strip()})")
 
 
 def watched_folder(monitor: Monitor) -> None:

@@ -84,8 +84,13 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=[each.name for each in TABLES], help="only these tables")
     given = parser.parse_args()
     prepare()
-    with databases(given.sqlite) as (source, sink):
-        move(Shop(source, sink, given.orders), given.tables or [each.name for each in TABLES])
+    from lakeflow_job_meta.workspace.launcher import stop_local
+
+    try:
+        with databases(given.sqlite) as (source, sink):
+            move(Shop(source, sink, given.orders), given.tables or [each.name for each in TABLES])
+    finally:
+        stop_local(HOME)
 
 
 def move(shop: Shop, tables: Sequence[str]) -> None:
@@ -100,7 +105,7 @@ def move(shop: Shop, tables: Sequence[str]) -> None:
     file.write_text(shop.registry(tables), "utf-8")
     say(f"$ cat {file}")
     lines = file.read_text("utf-8").splitlines()
-    show([*lines[:21], f"  … {len(tables) - 1} more tables"])
+    show(lines[: 1 + lines.index("tables:") + 10])
     ljm("pipelines", "load", str(file))
     heading("Each direction of each table becomes a module, and so a job")
     show(ljm("pipelines", "sync")[:4])
@@ -120,6 +125,7 @@ def move(shop: Shop, tables: Sequence[str]) -> None:
 
 def prepare() -> None:
     """A fresh home; and nothing in the environment may lead to a real workspace."""
+    os.chdir(ROOT)
     for name in list(os.environ):
         if name.startswith(("LAKEFLOW_", "DATABRICKS_")):
             del os.environ[name]

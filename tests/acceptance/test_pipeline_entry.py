@@ -77,8 +77,8 @@ def test_both_ends_of_a_backfill_are_needed_and_its_span_is_moved(shop: Shop) ->
         ("UPDATE {}.pipeline_config SET source_type = 'sqlit'", "source_type: unknown type 'sqlit'"),
         ("DELETE FROM {}.sources_config", "none is registered"),
         ("UPDATE {}.sources_config SET source_creds = NULL", "'path' is missing"),
-        ("UPDATE {}.sources_config SET source_creds = '{{\"path\": \"env:NOWHERE\"}}'", "NOWHERE is not set"),
-        ("UPDATE {}.sources_config SET source_creds = '{{\"path\": \"/nowhere/shop.db\"}}'", "/nowhere/shop.db"),
+        ('UPDATE {}.sources_config SET source_creds = \'{{"path": "env:NOWHERE"}}\'', "NOWHERE is not set"),
+        ('UPDATE {}.sources_config SET source_creds = \'{{"path": "/nowhere/shop.db"}}\'', "/nowhere/shop.db"),
         ("UPDATE {}.sources_config SET source_creds = '{{'", "can't be read: bad JSON"),
     ],
 )

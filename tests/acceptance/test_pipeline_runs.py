@@ -71,17 +71,15 @@ def test_a_table_moves_from_the_source_over_the_lake_into_the_sink_and_both_runs
 
 
 def test_from_postgres_over_the_lake_into_postgres_with_the_password_in_a_secret_scope(on_postgres: Shop) -> None:
-    moves_what_is_new(on_postgres)
+    on_postgres.incremental("orders", (1, "new", "01 08:00:00"), (2, "sent", "02 08:00:00"))
+    on_postgres.register()
+    on_postgres.through("orders")
+    assert on_postgres.same("orders")
     told = on_postgres.ljm("pipelines", "list", "sources", "-o", "json")
     assert str(on_postgres.from_database.creds["password"]) in told
 
 
 def test_the_second_incremental_run_moves_just_what_is_new(shop: Shop) -> None:
-    moves_what_is_new(shop)
-
-
-def moves_what_is_new(shop: Shop) -> None:
-    """All rows first, then those that came since, over the lake into the sink."""
     shop.incremental("orders", (1, "new", "01 08:00:00"), (2, "new", "02 08:00:00"))
     shop.register()
     shop.through("orders")
