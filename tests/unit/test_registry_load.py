@@ -221,7 +221,8 @@ def test_shown_rows_have_no_secret_even_if_the_table_has(registry: PipelineRegis
 
 SQLITE = (
     "CREATE TABLE pipeline_config (source_tablename TEXT PRIMARY KEY, sink_tablename TEXT,"
-    " source_to_dl_schedule INTEGER, source_to_dl_load_type TEXT, source_to_dl_is_active BOOLEAN, source_type TEXT DEFAULT 'postgres',"
+    " source_to_dl_schedule INTEGER, source_to_dl_load_type TEXT, source_to_dl_is_active BOOLEAN,"
+    " source_type TEXT DEFAULT 'postgres',"
     " source_to_dl_incremental_key TEXT, source_to_dl_last_incremental_value TIMESTAMP)",
     "CREATE TABLE sources_config (id TEXT PRIMARY KEY, source_name TEXT, source_type TEXT, source_creds TEXT,"
     " created_at)",
