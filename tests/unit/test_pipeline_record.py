@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lakeflow_job_meta.errors import UsageError
-from lakeflow_job_meta.model.run import Run
+from lakeflow_job_meta.model.run import Run, milliseconds
 from lakeflow_job_meta.model.table import TableName, TableSpec
 from lakeflow_job_meta.pipelines.registry import Direction
 from lakeflow_job_meta.pipelines.runs.record import RunRecord
@@ -199,6 +199,18 @@ def test_a_run_that_never_began_or_was_lost_has_failed_and_says_why(
     assert row["status"] == "failed" and error in row["error_message"] and row["triggered_by"] == "manual"
 
 
+def test_stages_that_a_dead_server_takes_with_it_unbegun_have_no_row(record: RunRecord) -> None:
+    lost = "The embedded workspace ended while this run was under way"
+    after = {"depends_on": [{"task_key": "check"}], "start_time": 1_000}
+    tasks = (
+        task("check", 70, "INTERNAL_ERROR", "FAILED", lost),
+        task("extract", 71, "INTERNAL_ERROR", "FAILED", lost, **after),
+    )
+    record.settle([told("INTERNAL_ERROR", "FAILED", *tasks, end_time=9_000)])
+    assert the_run(record)["current_stage"] == 1 and lost in the_run(record)["error_message"]
+    assert [row["id"] for row in record.stage_rows(7)] == [70]
+
+
 def test_an_old_look_does_not_undo_what_a_stage_told_since(record: RunRecord) -> None:
     look = told("RUNNING", None, task("check", 70, "TERMINATED", "SUCCESS"), task("extract", 71, "RUNNING"))
     record.succeed(begin(record, replace(CHECK, triggered_by="api"), 70), StageOutcome(), None, later(1))
@@ -206,6 +218,18 @@ def test_an_old_look_does_not_undo_what_a_stage_told_since(record: RunRecord) ->
     before = the_run(record), record.stage_rows(7)
     assert record.settle([look]) == 0
     assert (the_run(record), record.stage_rows(7)) == before
+
+
+def test_a_run_that_was_repaired_and_failed_again_tells_the_newer_cause(record: RunRecord) -> None:
+    record.fail(begin(record, CHECK, 70), "no such table", later(1))
+    after = milliseconds(later(60))
+    again = task("extract", 72, "TERMINATED", "FAILED", "killed", start_time=after, end_time=after + 2_000)
+    earlier = task("check", 71, "TERMINATED", "SUCCESS", start_time=after - 9, end_time=after)
+    record.settle([told("RUNNING", None, earlier, {**again, "state": {"life_cycle_state": "RUNNING"}})])
+    assert (the_run(record)["status"], the_run(record)["error_message"]) == ("running", None)
+    assert record.settle([told("TERMINATED", "FAILED", earlier, again, end_time=after + 2_000)]) == 1
+    row = the_run(record)
+    assert (row["status"], row["error_message"], row["completed_at"]) == ("failed", "Extract: killed", later(62))
 
 
 def test_the_cause_that_the_stage_told_is_kept_over_what_the_workspace_says(record: RunRecord) -> None:

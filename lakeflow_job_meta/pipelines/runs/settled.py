@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lakeflow_job_meta.model.run import GOOD, Run, TaskRun
+from lakeflow_job_meta.model.run import EPOCH, GOOD, Run, TaskRun
 from lakeflow_job_meta.model.table import Row
 from lakeflow_job_meta.pipelines.runs.rows import StageRun, begun_run, begun_stage, is_final, pending_run, told
 from lakeflow_job_meta.pipelines.runs.words import FAILED, RUNNING, SUCCESS, time_taken, triggered_by
@@ -20,6 +20,7 @@ WAITING = frozenset(("QUEUED", "PENDING", "BLOCKED", "WAITING_FOR_RETRY", "SKIPP
 """Life cycles of a task that didn't begin."""
 UNRUN = frozenset(("UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLUDED", "DISABLED"))
 """Results of a task that didn't begin."""
+GOES_ON = {"status": RUNNING, "completed_at": None, "error_message": None}
 UNKNOWN = "the run ended without success, and the workspace doesn't say why"
 
 
@@ -35,8 +36,14 @@ class Known:
         return [
             (task, self.stages[task.task_key])
             for task in self.run.tasks
-            if task.task_key in self.stages and task.state not in WAITING and task.result not in UNRUN
+            if task.task_key in self.stages and self._began(task)
         ]
+
+    def _began(self, task: TaskRun) -> bool:
+        if task.start is None or task.state in WAITING or task.result in UNRUN:
+            return False
+        # A task that never began may be told with the start of its run, which no task can have that waits for another.
+        return not task.depends_on or task.start > self.run.start
 
 
 def settled_run(known: Known, before: Row | None) -> Row | None:
@@ -48,6 +55,9 @@ def settled_run(known: Known, before: Row | None) -> Row | None:
         before = _first_row(known, begun)
     row = dict(before)
     row["triggered_by"] = row["triggered_by"] or triggered_by(run.trigger) or None
+    ended = row["completed_at"]
+    if is_final(row) and ended and any(task.start and task.start > ended for task, _ in begun):
+        row |= GOES_ON  # it was repaired, and the stages since then don't write for themselves
     reached = {"current_stage": max([row["current_stage"] or 0, *(stage.position for _, stage in begun)])}
     if not run.ended:
         # A stage that has just told how it ended knows more than the look that was taken before.
@@ -77,7 +87,7 @@ def _first_row(known: Known, begun: list[tuple[TaskRun, StageTask]]) -> Row:
 
 
 def _stage(task: TaskRun, run: StageRun, before: Row | None) -> Row:
-    row = dict(before or begun_stage(run, task.start or task.end))  # pyright: ignore[reportArgumentType] - one of both is known of what began
+    row = dict(before or begun_stage(run, task.start or EPOCH))
     if not task.ended:
         return row
     status = SUCCESS if task.result in GOOD else FAILED
