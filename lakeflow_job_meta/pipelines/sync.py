@@ -166,7 +166,7 @@ def extras_of(settings: Settings, registry: RegistryTables) -> Extras:
         given["home"] = str(settings.home.resolve())
     elif settings.workspace == LOCAL:
         given["store"] = settings.store
-    return Extras(given, settings.pipelines_job, settings.pipelines_task)
+    return Extras(given, settings.pipelines_job, settings.pipelines_task, settings.driver_environments)
 
 
 def _report(

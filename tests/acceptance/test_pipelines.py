@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 
 from lakeflow_job_meta import MetadataMonitor, PipelineRegistry
+from lakeflow_job_meta.bootstrap import Bootstrap
+from lakeflow_job_meta.bootstrap.onetime_bootstrap_processor import get_engine
 from lakeflow_job_meta.errors import InputError, WorkspaceError
+from lakeflow_job_meta.model.plan import ActionKind
 from lakeflow_job_meta.pipelines.sync import SyncReport
 from lakeflow_job_meta.pipelines.tables import SOURCES
 from lakeflow_job_meta.store.delta import DeltaStore
@@ -39,6 +43,7 @@ tables:
 """
 ORDERS_IN, ORDERS_OUT = "crm.public.orders.source_to_dl", "crm.public.orders.dl_to_sink"
 CUSTOMERS = "crm.public.customers.source_to_dl"
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG, STAGE_ROWS = "main.pipelines.pipeline_config", "main.pipelines.pipeline_stages"
 
 
@@ -317,3 +322,28 @@ def test_the_command_line_from_a_table_to_a_job_and_back(shell: Shell, tmp_path:
     assert checked["valid"] is False
     assert "did you mean 'postgres'?" in checked["diagnostics"][0]["hint"]
     shell("pipelines", "sync", code=1)
+
+
+def test_bootstrap_makes_the_same_tables_as_the_commands_do(project: Project, tmp_path: Path) -> None:
+    pipeline = ROOT / "metadata" / "pipelines" / "registry.yml"
+    (planned,) = Bootstrap(pipeline, settings=project.settings, store=project.store).plan()
+    assert [each.kind for each in planned.plan.effective] == [ActionKind.CREATE] * 7
+    registry(project).ensure_exists()
+    bootstrap = Bootstrap(pipeline, settings=project.settings, store=DeltaStore(project.home))
+    (planned,) = bootstrap.plan()
+    assert planned.plan.effective == ()
+    assert [each.reason for each in planned.plan.actions] == ["as declared"] * 6
+    assert {str(each.status) for each in bootstrap.check()} == {"ok"}
+
+
+def test_who_executes_pipelines_makes_the_registry_by_its_processor(project: Project) -> None:
+    context = {
+        "pipeline": ROOT / "metadata" / "pipelines" / "registry.yml",
+        "settings": project.settings,
+        "store": project.store,
+    }
+    step = {"step_id": "registry_tables", "ps_type": "setup.pipelines.registry"}
+    result = asyncio.run(get_engine().execute(step, context))
+    assert (result["dataset"], len(result["created"])) == ("main.pipelines", 6)
+    assert registry(project).ensure_exists() == []
+    assert len(registry(project).rows("pipeline_stages")) == 4

@@ -131,6 +131,10 @@ def test_a_container_is_the_tasks_environment_or_the_image_of_its_own_cluster() 
     (load,) = jobs(generated(rows([orders(source_to_dl_is_active=False)], stages=stages), extras))[OUT]["tasks"]
     assert load["new_cluster"] == {**cluster, "docker_image": {"url": "acme/pg:3"}}
     assert load["python_wheel_task"]["named_parameters"]["driver_container"] == "acme/pg:3"
+    stands_for = Extras({}, {"environments": environments}, {"new_cluster": cluster}, {"acme/pg:3": "pg"})
+    made = generated(rows([orders(source_to_dl_is_active=False)], stages=stages), stands_for)
+    config = json.loads(made.modules[OUT].sources[0]["transformation_config"])
+    assert (config["environment_key"], "new_cluster" in config) == ("pg", False)
 
 
 def test_bad_rows_freeze_what_depends_on_them_and_nothing_else() -> None:
@@ -275,3 +279,22 @@ def test_the_marks_of_a_row_tell_where_it_comes_from() -> None:
     assert config == {"generated_by": "pipelines", "source_tablename": "crm.public.orders", "direction": "source_to_dl"}
     assert len(fingerprint) == 16
     assert {str(each) for each in Direction} == {"source_to_dl", "dl_to_sink"}
+
+
+def test_a_stage_whose_row_is_bad_is_a_finding_with_the_nearest_name() -> None:
+    config = {
+        "task_type": "pipeline_stage", "stage_type": "extrakt", "direction": "source_to_d", "stage_order": 0,
+        "stage_position": "1", "stage_count": 2, "pipeline_name": "default", "source_tablename": " ",
+        "settings": {"lake_schem": "x"}, "load_typ": "full",
+    }  # fmt: skip
+    row = Source("a", "m", "x", 1, None, None, json.dumps(config))
+    found = "\n".join(str(each) for each in compile_modules([row], [], CompileOptions(CONTROL)).diagnostics)
+    for expected in (
+        "unknown stage_type 'extrakt' (did you mean 'extract'?)", "unknown direction 'source_to_d'",
+        "expected a number from 1 for 'stage_order', found 0",
+        "expected a number from 1 for 'stage_position', found '1'",
+        "expected text for 'stage_name', found nothing", "expected text for 'source_tablename', found blank text",
+        "unknown setting 'lake_schem' (did you mean 'lake_schema'?)",
+        "unknown key 'load_typ' for task_type pipeline_stage",
+    ):  # fmt: skip
+        assert expected in found, (expected, found)
