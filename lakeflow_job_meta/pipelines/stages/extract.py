@@ -8,12 +8,14 @@ killed is just run again. The greatest key is read first, and everything as it w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from arro3.core import RecordBatch, RecordBatchReader, Schema, Table
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.bulk import ArrowStream, Span
 from lakeflow_job_meta.model.key_text import checked_key, key_text, lies_before
+from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.pipelines.drivers.base import Database, RemoteTable
 from lakeflow_job_meta.pipelines.drivers.endpoint import label, opened
 from lakeflow_job_meta.pipelines.registry import INCREMENTAL
@@ -36,14 +38,14 @@ BATCH = 200_000
 """So many rows of an increment are merged as one commit: a merge holds them in memory."""
 
 
-def extract(context: StageContext) -> StageOutcome:
-    """Move rows from the source into the data lake; see StageFunction."""
+def extract(context: StageContext, batch: int = BATCH) -> StageOutcome:
+    """Move rows from the source into the data lake; see StageFunction. An increment is merged in batches of so many rows."""
     store = bulk(context.store)
     with opened(context) as database:
         table = existing(context, database)
         key = key_of(context, table.types)
         notes = prepared(context, store, table)
-        work = _Work(context, store, database, table, notes)
+        work = _Work(context, store, database, table, notes, batch)
         with database.reading():
             if context.backfill is not None and key is not None:
                 return work.backfill(span_of(context.backfill, key))
@@ -52,19 +54,20 @@ def extract(context: StageContext) -> StageOutcome:
             return work.full(key)
 
 
+@dataclass(frozen=True, slots=True)
 class _Work:
     """One extract, within one moment of the source."""
 
-    def __init__(
-        self,
-        context: StageContext,
-        store: BulkStore,
-        database: Database,
-        table: RemoteTable,
-        notes: tuple[str, ...],
-    ) -> None:
-        self.context, self.store, self.database, self.table, self.notes = context, store, database, table, notes
-        self.lake = context.lake_table
+    context: StageContext
+    store: BulkStore
+    database: Database
+    table: RemoteTable
+    notes: tuple[str, ...]
+    batch: int
+
+    @property
+    def lake(self) -> TableName:
+        return self.context.lake_table
 
     def full(self, key: Key | None) -> StageOutcome:
         """Everything, in the place of everything."""
@@ -129,7 +132,7 @@ class _Work:
 
     def _merge_parts(self, rows: ArrowStream, key: Key) -> None:
         """A commit for each part, which says how far it goes: what is done stays done."""
-        for part in _parts(RecordBatchReader.from_stream(rows), BATCH):
+        for part in _parts(RecordBatchReader.from_stream(rows), self.batch):
             self.store.merge(self.lake, part, self.table.key, note(self.context, _last(part, key)))
 
     def backfill(self, span: Span) -> StageOutcome:
@@ -154,10 +157,11 @@ def _parts(rows: RecordBatchReader, size: int) -> Iterator[Table]:
     schema: Schema = rows.schema
     waiting: list[RecordBatch] = []
     for batch in rows:
-        waiting.append(batch)
-        if sum(each.num_rows for each in waiting) >= size:
-            yield Table.from_batches(waiting, schema=schema)
-            waiting = []
+        for start in range(0, batch.num_rows, size):
+            waiting.append(batch.slice(start, size))
+            if sum(each.num_rows for each in waiting) >= size:
+                yield Table.from_batches(waiting, schema=schema)
+                waiting = []
     if any(each.num_rows for each in waiting):
         yield Table.from_batches(waiting, schema=schema)
 
