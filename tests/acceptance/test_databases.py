@@ -48,12 +48,17 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     system.run(f"INSERT INTO orders VALUES {', '.join(rows)}")
     source = route(tmp_path / "home", system.type, system.creds, Relation(system.schema, "orders"))
     source = replace(source, secrets={"env:PASSWORD": system.password})
-    sink = replace(source, relation=Relation(system.schema, "copies"), transfer=Transfer(Direction.DL_TO_SINK, None, "full"))
+    sink = replace(
+        source, relation=Relation(system.schema, "copies"), transfer=Transfer(Direction.DL_TO_SINK, None, "full")
+    )
     return Ground(system, source, sink)
 
 
 def test_rows_go_there_and_back_unchanged(ground: Ground) -> None:
-    for way, stages in ((ground.source, ("driver_check", "extract", "verify")), (ground.sink, ("driver_check", "load", "verify"))):
+    for way, stages in (
+        (ground.source, ("driver_check", "extract", "verify")),
+        (ground.sink, ("driver_check", "load", "verify")),
+    ):
         for stage in stages:
             way.run(stage)
     here, there = ground.both()
@@ -137,7 +142,9 @@ def test_files_and_delta_tables_go_there_and_back(tmp_path: Path, kind: str) -> 
     sink = route(tmp_path / "home", kind, creds, Relation("", "copies"), "dl_to_sink")
     for stage in ("driver_check", "load", "verify", "load"):
         sink.run(stage)
-    back = replace(route(tmp_path / "home", kind, creds, Relation("", "copies")), lake=replace(first.lake, name="again"))
+    back = replace(
+        route(tmp_path / "home", kind, creds, Relation("", "copies")), lake=replace(first.lake, name="again")
+    )
     for stage in ("driver_check", "extract", "verify"):
         back.run(stage)
     texts = [{name: None if value is None else str(value) for name, value in row.items()} for row in first.rows()]

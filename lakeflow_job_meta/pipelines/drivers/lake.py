@@ -19,7 +19,9 @@ from lakeflow_job_meta.store.type_text import column_of_text
 OPTIONS = {"catalog": "", "schema": "default"}
 """What credentials may say: where tables are that are named without it; the catalog is the data lake's by default."""
 
-NOTES = {each: f"lakeflow_sink_{each}" for each in ("lake_table", "incremental_key", "watermark", "lake_version", "run_id")}
+NOTES = {
+    each: f"lakeflow_sink_{each}" for each in ("lake_table", "incremental_key", "watermark", "lake_version", "run_id")
+}
 """What the commit that loads a table says."""
 
 
