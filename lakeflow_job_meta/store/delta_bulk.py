@@ -92,8 +92,8 @@ def _written(
 class _Casting:
     """Batches, one by one, as the table's columns.
 
-    What fails in the middle is remembered: through Arrow's C stream only its text arrives. That is also why DuckDB never
-    reads the stream itself: it doesn't survive one that fails.
+    What fails in the middle is remembered: through Arrow's C stream only its text arrives. That is also why DuckDB
+    never reads the stream itself: it doesn't survive one that fails.
     """
 
     def __init__(self, name: TableName, columns: Sequence[Column], schema: Schema) -> None:
@@ -184,10 +184,10 @@ def totals(tables: DeltaTables, name: TableName, key: str | None, span: Span | N
             return Totals(opened.count())
         kind = _kind(name, opened, key)
         within = f" FILTER (WHERE {_predicate(name, opened, span)})" if span else ""
-        quoted = _quoted(key)
+        quoted, number = _quoted(key), _AS_NUMBER[kind.partition("(")[0]].format(_quoted(key))
         asked = (
             f"count(*){within} AS n, count(*) FILTER (WHERE {quoted} IS NULL) AS missing, "
-            f"sum({_AS_NUMBER[kind.partition('(')[0]].format(quoted)}){within} AS total, max({quoted}){within} AS greatest"
+            f"sum({number}){within} AS total, max({quoted}){within} AS greatest"
         )
         found = QueryBuilder().register("t", opened).execute(f"SELECT {asked} FROM t")  # noqa: S608 (quoted names)
         row = to_rows(found)[0]

@@ -53,7 +53,10 @@ class Ground:
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     make = {"postgres": on_postgres, "mariadb": on_mariadb}[request.param]
     system = make(request.getfixturevalue(f"{request.param}_server"), "killed")
-    numbers = {"postgres": f"generate_series(1, {ROWS}) AS t (i)", "mariadb": f"(SELECT seq AS i FROM seq_1_to_{ROWS}) AS t"}
+    numbers = {
+        "postgres": f"generate_series(1, {ROWS}) AS t (i)",
+        "mariadb": f"(SELECT seq AS i FROM seq_1_to_{ROWS}) AS t",
+    }
     for name in ("orders", "copies"):
         columns = "id bigint PRIMARY KEY, what varchar(40), amount decimal(12, 2)"
         system.run(f"CREATE TABLE {name} ({columns}, made {system.moment})")
@@ -81,9 +84,7 @@ def kill_again_and_again(way: Route, stage: str, whole: float) -> int:
 @pytest.mark.parametrize("load_type", ["incremental", "full"])
 def test_killed_in_extract_and_load_both_ends_hold_the_same(ground: Ground, load_type: str) -> None:
     source, sink = ground.source.by("made", load_type), ground.sink.by("made", load_type)
-    whole = {
-        stage: run_and_kill(way, stage, None) or 0.0 for stage, way in (("extract", source), ("load", sink))
-    }
+    whole = {stage: run_and_kill(way, stage, None) or 0.0 for stage, way in (("extract", source), ("load", sink))}
     ground.change()
     killed = kill_again_and_again(source, "extract", whole["extract"])
     source.run("verify")

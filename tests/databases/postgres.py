@@ -18,10 +18,11 @@ SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "time
 
 def why_none() -> str:
     """Why no such server can be started here; empty if one can."""
-    return "" if _binary("initdb") else "PostgreSQL isn't installed: apt-get install postgresql"
+    return "" if binary("initdb") else "PostgreSQL isn't installed: apt-get install postgresql"
 
 
-def _binary(name: str) -> Path | None:
+def binary(name: str) -> Path | None:
+    """A program of the newest PostgreSQL that is installed."""
     # Debian's own place first: what it has in PATH are wrappers that want a cluster of the system's.
     versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
     newest = max(versions, default=None, key=lambda path: float(path.parts[-3]))
@@ -32,7 +33,7 @@ def _binary(name: str) -> Path | None:
 @contextmanager
 def postgres_server() -> Iterator[DatabaseServer]:
     """A server that is gone afterwards."""
-    initdb, postgres = _binary("initdb"), _binary("postgres")
+    initdb, postgres = binary("initdb"), binary("postgres")
     assert initdb and postgres
     account = Account.find("postgres")
     with private_folder("postgres-", account) as folder:
@@ -49,6 +50,6 @@ def postgres_server() -> Iterator[DatabaseServer]:
 
 
 def _ready(port: int) -> bool:
-    tool = _binary("pg_isready")
+    tool = binary("pg_isready")
     assert tool
     return subprocess.run([tool, "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0

@@ -1,5 +1,5 @@
-"""Folders of Parquet or CSV files, a table each: `orders.parquet`, or all files of the folder `orders`. DuckDB reads and
-writes them.
+"""Folders of Parquet or CSV files, a table each: `orders.parquet`, or all files of the folder `orders`. DuckDB reads
+and writes them.
 
 Columns of a CSV file are texts, all of them: what they look like would change with their rows. A load writes the whole
 file anew and puts it in the place of the old one; rows of a file have no key by which they could be updated.
@@ -80,7 +80,7 @@ class FileDatabase(DuckDatabase):
         if not files:
             return RemoteTable(relation, (), made=True) if made else None
         listed = "[" + ", ".join("'" + each.replace("'", "''") + "'" for each in files) + "]"
-        view = f"CREATE OR REPLACE VIEW {self.whole(relation)} AS SELECT * FROM {self.kind.reader.format(listed)}"
+        view = f"CREATE OR REPLACE VIEW {self.whole(relation)} AS SELECT * FROM {self.kind.reader.format(listed)}"  # noqa: S608 (quoted)
         _ = self.run(view)
         rows = self.run(f"DESCRIBE {self.whole(relation)}")
         columns = tuple(RemoteColumn(row[0], row[1], lake_type(row[1])) for row in rows)
@@ -108,6 +108,10 @@ class FileDatabase(DuckDatabase):
         loading.commit()
 
 
+def _into_place(written: Path, target: Path) -> None:
+    _ = written.replace(target)
+
+
 class FileLoading(DuckLoading):
     """See base.Loading: a file is written beside the old one, and takes its place at the end."""
 
@@ -124,7 +128,7 @@ class FileLoading(DuckLoading):
         path = str(written).replace("'", "''")
         with reported():
             _ = self._files.session.execute(f"COPY (SELECT {names} FROM {STAGE}) TO '{path}' ({kind.writer})")  # noqa: S608
-        self._last.append(lambda: os.replace(written, target))
+        self._last.append(lambda: _into_place(written, target))
 
     def upsert(self, key: Sequence[str], span: Span | None = None) -> None:
         raise InputError("rows of a file have no key by which they could be updated", hint="load the table full")

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lakeflow_job_meta.errors import DatabaseError, InputError, UsageError
 from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
@@ -76,7 +76,7 @@ def connect(options: Mapping[str, str]) -> MySqlDatabase:
     """
     try:
         import asyncmy
-        from asyncmy.converters import conversions
+        from asyncmy.converters import conversions  # pyright: ignore[reportUnknownVariableType] (untyped)
         from asyncmy.errors import MySQLError
     except ImportError as problem:
         raise UsageError(
@@ -85,7 +85,8 @@ def connect(options: Mapping[str, str]) -> MySqlDatabase:
     loop = asyncio.new_event_loop()
     where = f"{options['host']}:{options['port']}"
     # Converters by Python's types escape parameters; those by the server's types are left out: results stay texts.
-    given = {
+    encoders = cast("Mapping[Any, Any]", conversions)
+    given: dict[str, Any] = {
         "host": options["host"],
         "port": int(options["port"]),
         "user": options["user"],
@@ -93,13 +94,13 @@ def connect(options: Mapping[str, str]) -> MySqlDatabase:
         "database": options["database"] or None,
         "connect_timeout": int(options["connect_timeout"]),
         "charset": "utf8mb4",
-        "conv": {kind: encode for kind, encode in conversions.items() if not isinstance(kind, int)},
+        "conv": {kind: encode for kind, encode in encoders.items() if not isinstance(kind, int)},
         "autocommit": True,
         "binary_prefix": True,
     }
 
     def attempt(tls: ssl.SSLContext | None) -> Any:
-        return loop.run_until_complete(asyncmy.connect(**given, ssl=tls))
+        return loop.run_until_complete(asyncmy.connect(**given, ssl=tls))  # pyright: ignore[reportUnknownMemberType] (untyped)
 
     try:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from arro3.core import Array, DataType, Table
@@ -140,7 +141,7 @@ class PostgresDatabase:
                 statement.set_sql_query(text)
                 if parameters:
                     given = {f"p{place}": Array([value], DataType.string()) for place, value in enumerate(parameters)}
-                    statement.bind_stream(Table.from_pydict(given))
+                    statement.bind_stream(Table.from_pydict(given))  # pyright: ignore[reportUnknownMemberType] (partly untyped)
                 stream, _ = statement.execute_query()
                 yield stream
         except Error as problem:
@@ -283,8 +284,8 @@ def _in_text(name: str) -> str:
 
 
 def _key(kind: str, value: Any) -> str | None:
-    naive = value is not None and kind == "TIMESTAMP_NTZ"
-    return key_text(value.replace(tzinfo=None) if naive else value)
+    # Moments come from Arrow in UTC, those without a zone too.
+    return key_text(value.replace(tzinfo=None) if isinstance(value, datetime) and kind == "TIMESTAMP_NTZ" else value)
 
 
 @dataclass

@@ -31,13 +31,14 @@ def streamed(
         batches: the rows, in the columns' order.
         native: as what a type goes over, where it isn't text.
     """
-    schema = Schema([Field(name, native.get(kind, TEXT), nullable=True) for name, kind in kinds.items()])
+    fields = [Field(name, native.get(kind, TEXT), nullable=True) for name, kind in kinds.items()]
+    schema = Schema(fields)
 
     def made() -> Iterator[RecordBatch]:
         for rows in batches:
             columns = zip(*rows, strict=True)
-            arrays = [_array(field, values) for field, values in zip(schema, columns, strict=True)]
-            yield RecordBatch.from_arrays(arrays, schema=schema)
+            arrays = [_array(field, values) for field, values in zip(fields, columns, strict=True)]
+            yield RecordBatch.from_arrays(arrays, schema=schema)  # pyright: ignore[reportUnknownMemberType] (partly untyped)
 
     return RecordBatchReader.from_batches(schema, made())
 

@@ -182,27 +182,29 @@ _NATIVE = {**NATIVE, "BIGINT": DataType.int64(), "DOUBLE": DataType.float64()}
 _TAKES = {
     "BIGINT": ("SMALLINT", "INT"), "TIMESTAMP_NTZ": ("TIMESTAMP",), "DOUBLE": ("FLOAT",),
 }  # fmt: skip
-_CHECKED: dict[str, tuple[type | tuple[type, ...], Callable[[Any], Any]]] = {
-    "BIGINT": (int, int), "DOUBLE": ((int, float), float), "STRING": ((str, int, float), str), "BINARY": (bytes, bytes),
-    "BOOLEAN": (int, str), "DATE": (str, str), "TIMESTAMP_NTZ": (str, str),
+_CHECKED: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
+    "BIGINT": ((int,), int), "DOUBLE": ((int, float), float), "STRING": ((str, int, float), str), "BINARY": ((bytes,), bytes),
+    "BOOLEAN": ((int,), str), "DATE": ((str,), str), "TIMESTAMP_NTZ": ((str,), str),
 }  # fmt: skip
 """Which of Python's types a column's values are to have, and what goes over."""
 
 
 def _checked(table: RemoteTable, batches: Iterator[Rows]) -> Iterator[Rows]:
     """The rows, each value of its column's type."""
-    checks = [(each.name, each.native, *_CHECKED.get(each.type, (None, None)), each.type) for each in table.columns]
     for rows in batches:
-        columns: list[list[Any]] = []
-        for (name, native, kinds, convert, kind), values in zip(checks, zip(*rows, strict=True), strict=True):
-            if kinds is None or convert is None:
-                columns.append([None if value is None else _decimal(name, kind, value) for value in values])
-                continue
-            for value in values:
-                if value is not None and not isinstance(value, kinds):
-                    raise _misfit(name, native, value)
-            columns.append([None if value is None else convert(value) for value in values])
+        parts: list[tuple[Any, ...]] = list(zip(*rows, strict=True))
+        columns = [_column(column, values) for column, values in zip(table.columns, parts, strict=True)]
         yield list(zip(*columns, strict=True))
+
+
+def _column(column: RemoteColumn, values: Sequence[Any]) -> list[Any]:
+    if column.type not in _CHECKED:
+        return [None if value is None else _decimal(column.name, column.type, value) for value in values]
+    kinds, convert = _CHECKED[column.type]
+    for value in values:
+        if value is not None and not isinstance(value, kinds):
+            raise _misfit(column.name, column.native, value)
+    return [None if value is None else convert(value) for value in values]
 
 
 def _misfit(name: str, native: str, value: Any) -> DatabaseError:

@@ -49,7 +49,7 @@ class Target:
         return f"INSERT INTO {self.table} ({listed}){overriding} SELECT {values} FROM {self.stage} AS s"  # noqa: S608
 
     def clear(self) -> str:
-        """All rows go. Readers see them until the transaction ends, which they wouldn't where the table is truncated."""
+        """All rows go. Readers see them until the transaction ends; they wouldn't where the table is truncated."""
         return f"DELETE FROM {self.table}"  # noqa: S608
 
     def clear_span(self, key: Sequence[str], span: str) -> str:

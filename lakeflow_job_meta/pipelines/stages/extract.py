@@ -39,7 +39,8 @@ BATCH = 200_000
 
 
 def extract(context: StageContext, batch: int = BATCH) -> StageOutcome:
-    """Move rows from the source into the data lake; see StageFunction. An increment is merged in batches of so many rows."""
+    """Move rows from the source into the data lake; see StageFunction. An increment is merged in batches of `batch` rows.
+    """
     store = bulk(context.store)
     with opened(context) as database:
         table = existing(context, database)
@@ -158,7 +159,7 @@ def _parts(rows: RecordBatchReader, size: int) -> Iterator[Table]:
     waiting: list[RecordBatch] = []
     for batch in rows:
         for start in range(0, batch.num_rows, size):
-            waiting.append(batch.slice(start, size))
+            waiting.append(batch.slice(start, min(size, batch.num_rows - start)))
             if sum(each.num_rows for each in waiting) >= size:
                 yield Table.from_batches(waiting, schema=schema)
                 waiting = []

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from lakeflow_job_meta.model.table_types import MOST_DIGITS
 
 PLAIN = {
-    "tinyint": "SMALLINT", "smallint": "SMALLINT", "mediumint": "INT", "int": "INT", "bigint": "BIGINT", "year": "SMALLINT",
+    "tinyint": "SMALLINT", "smallint": "SMALLINT", "mediumint": "INT", "int": "INT", "bigint": "BIGINT",
+    "year": "SMALLINT",
     "float": "FLOAT", "double": "DOUBLE", "date": "DATE", "datetime": "TIMESTAMP_NTZ", "timestamp": "TIMESTAMP",
     "binary": "BINARY", "varbinary": "BINARY", "tinyblob": "BINARY", "blob": "BINARY", "mediumblob": "BINARY",
     "longblob": "BINARY", "bit": "DECIMAL(20,0)", "geometry": "BINARY", "point": "BINARY", "polygon": "BINARY",

@@ -12,7 +12,8 @@ NAMED = {
 """Types by their whole name; moments are texts in SQLite, in ISO's order."""
 
 CONTAINED = (
-    ("INT", "BIGINT"), ("CHAR", "STRING"), ("CLOB", "STRING"), ("TEXT", "STRING"), ("BLOB", "BINARY"), ("REAL", "DOUBLE"),
+    ("INT", "BIGINT"), ("CHAR", "STRING"), ("CLOB", "STRING"), ("TEXT", "STRING"), ("BLOB", "BINARY"),
+    ("REAL", "DOUBLE"),
     ("FLOA", "DOUBLE"), ("DOUB", "DOUBLE"),
 )  # fmt: skip
 """What a name contains, in the order of SQLite's own rules."""
