@@ -238,7 +238,7 @@ def write(path: Path, lines: list[str]) -> None:
 
 def move_tables() -> None:
     heading("Tables are registered to be moved, and become jobs like all others")
-    command = ["examples/pipelines/shop.py", "--sqlite", "--orders", "200", "--tables", "orders"]
+    command = shlex.split("examples/pipelines/shop.py --sqlite --tables orders --stages extract load")
     say(f"$ python {shlex.join(command)}")
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     show([f"  {line}".rstrip() for line in done.stdout.strip().splitlines()])

@@ -53,6 +53,7 @@ class Shop:
     source: Database
     sink: Database
     orders: int
+    stages: Sequence[str] = ()
 
     def name(self, table: str) -> str:
         """How the registry calls a table of the source."""
@@ -61,7 +62,12 @@ class Shop:
     def registry(self, tables: Sequence[str]) -> str:
         """What is registered, as YAML."""
         lines = ['registry_version: "1.0"', "sources:", *_endpoint("source", "shop", self.source)]
-        lines += ["destinations:", *_endpoint("destination", "reports", self.sink), "tables:"]
+        lines += ["destinations:", *_endpoint("destination", "reports", self.sink)]
+        if self.stages:
+            lines += ["templates:", "  default:"]
+            lines += [f"    - {{stage_order: {number}, stage_name: {stage}, stage_type: {stage}}}"
+                      for number, stage in enumerate(self.stages, start=1)]  # fmt: skip
+        lines += ["tables:"]
         for table in tables:
             key = INCREMENTAL.get(table)
             lines += [
@@ -82,13 +88,15 @@ def main() -> None:
     parser.add_argument("--sqlite", action="store_true", help="between two SQLite files instead of PostgreSQL")
     parser.add_argument("--orders", type=int, default=2_000, help="how many orders the shop has [2000]")
     parser.add_argument("--tables", nargs="+", choices=[each.name for each in TABLES], help="only these tables")
+    parser.add_argument("--stages", nargs="+", help="a template of just these, instead of the four that are built in")
     given = parser.parse_args()
     prepare()
     from lakeflow_job_meta.workspace.launcher import stop_local
 
     try:
         with databases(given.sqlite) as (source, sink):
-            move(Shop(source, sink, given.orders), given.tables or [each.name for each in TABLES])
+            shop = Shop(source, sink, given.orders, given.stages or ())
+            move(shop, given.tables or [each.name for each in TABLES])
     finally:
         stop_local(HOME)
 
@@ -110,7 +118,6 @@ def move(shop: Shop, tables: Sequence[str]) -> None:
     heading("Each direction of each table becomes a module, and so a job")
     show(ljm("pipelines", "sync")[:4])
     ljm("apply", "--yes")
-    check_rest()
     heading("All rows: into the data lake, and from there into the sink")
     run_all(shop, tables)
     compare(shop, tables)
@@ -184,7 +191,8 @@ def run_all(shop: Shop, tables: Sequence[str]) -> int:
         runs = wait_for([each["run_id"] for each in started])
         for run in runs:
             check(run["status"] == "success", f"{run['source_tablename']} moves ({run['error_message']})")
-        show([f"  {run['source_tablename']:24} {direction:14} {rows_moved(run['id']):>8} rows" for run in runs])
+        moved = rows_moved([run["id"] for run in runs])
+        show([f"  {run['source_tablename']:24} {direction:14} {moved[run['id']]:>8} rows" for run in runs])
     return int(runs[-1]["id"])
 
 
@@ -202,11 +210,17 @@ def wait_for(run_ids: Sequence[int]) -> list[dict[str, Any]]:
         pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
 
 
-def rows_moved(run_id: int) -> int:
-    """What the stage of a run that moves rows has recorded."""
+def rows_moved(run_ids: Sequence[int]) -> dict[int, int]:
+    """What the stages that move rows have recorded, by run."""
+    logs, stages = "main.pipelines.pipeline_run_stage_logs", "main.pipelines.pipeline_stages"
+    query = (
+        f"SELECT l.pipeline_run_id AS run, l.rows_processed AS rows FROM {logs} l JOIN {stages} s "
+        "ON s.pipeline_name = 'default' AND s.stage_order = l.stage_order "
+        f"WHERE s.stage_type IN ('extract', 'load') AND l.pipeline_run_id IN ({', '.join(map(str, run_ids))})"
+    )
     with quietly():
-        shown = json.loads("\n".join(ljm("pipelines", "runs", "show", str(run_id), "-o", "json")))
-    return max((stage["rows_processed"] or 0 for stage in shown["stages"][1:2]), default=0)
+        rows = json.loads("\n".join(ljm("sql", query, "-o", "json")))
+    return {row["run"]: row["rows"] for row in rows}
 
 
 def compare(shop: Shop, tables: Sequence[str]) -> None:
