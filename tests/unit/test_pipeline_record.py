@@ -140,6 +140,13 @@ def test_a_row_that_was_deleted_meanwhile_is_not_brought_back(record: RunRecord)
     assert record.store.read(record.config.name).rows == ()
 
 
+def test_a_table_of_the_record_that_somebody_dropped_is_made_again(record: RunRecord) -> None:
+    for each in (record.runs, record.stages):
+        record.store.sql(f"DROP TABLE {each.name}")
+    record.fail(begin(record, CHECK, 70), "no such table", later(1))
+    assert the_run(record)["status"] == "failed" and len(record.stage_rows(7)) == 1
+
+
 def test_a_killed_stage_is_settled_from_the_workspaces_run(record: RunRecord) -> None:
     record.succeed(begin(record, CHECK, 70, at=1), StageOutcome(), None, later(2))
     begin(record, EXTRACT, 71, at=3)

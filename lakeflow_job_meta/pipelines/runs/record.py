@@ -145,7 +145,13 @@ class RunRecord:
         def changes(snapshot: Snapshot) -> Changes:
             return Changes(tuple(decide({row["id"]: row for row in snapshot.rows})))
 
-        _ = self.store.transact(spec, changes, where={"id": ids})
+        where = {"id": list(ids)}
+        try:
+            _ = self.store.transact(spec, changes, where=where)
+        except TableNotFound:
+            # Somebody dropped it: what there was is lost, but what is going on needn't be.
+            _ = self.store.create(spec)
+            _ = self.store.transact(spec, changes, where=where)
 
 
 def _each(runs: Sequence[Known], rows: Callable[[Known], Iterable[Row]]) -> Iterable[Row]:
