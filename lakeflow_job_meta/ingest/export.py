@@ -86,7 +86,7 @@ def export_yaml(store: Store, tables: ControlTables, path: str | Path) -> Export
         *mapping_lines({"metadata_version": "1.0"}),
         *(["modules:", *_modules(modules, rows, name, warnings)] if modules else ["modules: []"]),
     ]
-    _write(target, "\n".join(content) + "\n")
+    write_whole(target, "\n".join(content) + "\n")
     sources = sum(1 for key in rows if key[1])
     return ExportReport(str(target), len(modules), sources, present.control.version, tuple(warnings))
 
@@ -205,7 +205,12 @@ def _target(given: str | Path, table: str) -> Path:
     return path / f"{table}.yml"
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears complete or not at all.
+
+    Raises:
+        InputError: it can't be written.
+    """
     # A name with a dot in front is no metadata file: whoever watches the folder doesn't see it half-written.
     draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:

@@ -22,7 +22,7 @@ from lakeflow_job_meta.pipelines.creds import masked_creds
 from lakeflow_job_meta.pipelines.naming import SOURCE, Resolved, lake_table, module_name, resolve
 from lakeflow_job_meta.pipelines.register import Registering, RegisterReport
 from lakeflow_job_meta.pipelines.registry import Direction, RegisteredTable
-from lakeflow_job_meta.pipelines.registry_export import export_text, write_file
+from lakeflow_job_meta.pipelines.registry_export import export_text
 from lakeflow_job_meta.pipelines.registry_file import Declared, DeclaredRow
 from lakeflow_job_meta.pipelines.rows import endpoints_of, templates_of
 from lakeflow_job_meta.pipelines.secret_import import SCOPE, SecretImport
@@ -118,11 +118,13 @@ class PipelineRegistry:
         Raises:
             InputError: what is registered wouldn't load, or the file can't be written.
         """
+        from lakeflow_job_meta.ingest.export import write_whole
+
         rows = self.tables.read(self.store)
         found = check_registry(rows, self.tables, self.settings.lake_schema)
         target = Path(path) / "registry.yml" if Path(path).is_dir() else Path(path)
         text = export_text(rows, found, f"{self.tables.catalog}.{self.tables.schema}")
-        write_file(target, text)
+        write_whole(target, text)
         return target
 
     def import_sqlite(self, path: str | Path, secret_scope: str | None = None) -> RegisterReport:

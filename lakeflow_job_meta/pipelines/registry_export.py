@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lakeflow_job_meta.errors import InputError
@@ -29,21 +28,6 @@ def export_text(rows: Mapping[str, Sequence[Row]], findings: Sequence[Finding], 
     if wrong := [each.diagnostic for each in findings if each.is_error]:
         raise InputError("the registry can't be exported: it wouldn't load", diagnostics=wrong)
     return "\n".join([f"# Exported from {origin}. Loading it again changes nothing.", *_lines(rows)]) + "\n"
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a file that appears complete or not at all.
-
-    Raises:
-        InputError: it can't be written.
-    """
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, "utf-8", newline="\n")
-        draft.replace(path)
-    except OSError as problem:
-        raise InputError(f"{path} can't be written: {problem.strerror or problem}") from problem
 
 
 def _lines(rows: Mapping[str, Sequence[Row]]) -> Iterator[str]:
