@@ -57,7 +57,7 @@ test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
 coverage: $(VENV)/.test  ## how much of the source stage its tests run; fails under 85 %
 	@mkdir -p .cache
 	@COVERAGE_FILE=.cache/coverage $(BIN)/python -m coverage run --source=lakeflow_job_meta.stages \
-	  -m pytest -q tests/test_contract_compliance.py tests/acceptance/test_source_stage.py tests/acceptance/test_stage_task.py
+	  -m pytest -q tests/test_contract_compliance.py tests/acceptance/test_source_stage*.py tests/acceptance/test_stage_task.py
 	@COVERAGE_FILE=.cache/coverage $(BIN)/python -m coverage report --skip-covered --fail-under=85
 
 jars: $(JARS)/alias-catalog.jar  ## what the tests on Spark and a warehouse need beside Java 17 and Maven

@@ -1,6 +1,7 @@
 """`python -m benchmarks.stage`: what the source stage costs against an API that takes its time.
 
-The API is a process of its own, so that its CPU isn't ours. The ideal is endpoints × latency ÷ concurrency.
+The API is a process of its own, so that its CPU isn't ours. The ideal is endpoints × latency ÷ concurrency. A bare
+client, which only writes and reads bytes, is measured beside it: what it needs beyond the ideal is the machine's.
 """
 
 from __future__ import annotations
@@ -47,6 +48,21 @@ async def serve(seconds: float) -> None:
     await server.serve_forever()
 
 
+async def ask_bare(url: str, endpoints: int, concurrency: int) -> None:
+    """What a client does at the least: each connection asks for its share, one after the other."""
+    host, port = url.removeprefix("http://").split(":")
+
+    async def ask(first: int) -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for number in range(first, endpoints, concurrency):
+            writer.write(f"GET /e{number} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            await reader.readexactly(int(head.partition("Content-Length: ")[2].split("\r\n")[0]))
+        writer.close()
+
+    await asyncio.gather(*(ask(first) for first in range(concurrency)))
+
+
 def measure(folder: Path, url: str, endpoints: int, concurrency: int) -> dict[str, Any]:
     """One bootstrap run: its figures."""
     os.environ["BENCH_TOKEN"] = TOKEN
@@ -62,6 +78,9 @@ def measure(folder: Path, url: str, endpoints: int, concurrency: int) -> dict[st
     stage = SourceStage(
         file, TABLE, StageOptions(bootstrap=True), settings=Settings(TABLE, Path(tempfile.mkdtemp(dir=folder)))
     )
+    began = time.monotonic()
+    asyncio.run(ask_bare(url, endpoints, concurrency))
+    bare = time.monotonic() - began
     cpu, began = time.process_time(), time.monotonic()
     result = asyncio.run(stage.execute())
     whole, cpu = time.monotonic() - began, time.process_time() - cpu
@@ -69,6 +88,7 @@ def measure(folder: Path, url: str, endpoints: int, concurrency: int) -> dict[st
     (step,) = stage.store.sql("SELECT duration_seconds FROM main.log.source WHERE step = 'validate'")
     return {
         "asking_seconds": step["duration_seconds"],
+        "bare_seconds": bare,
         "whole_seconds": whole,
         "cpu_ms_a_request": 1000 * cpu / endpoints,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -97,7 +117,11 @@ def main() -> None:
                 ratio = found["asking_seconds"] / ideal
                 figures = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
                 verdict = "reached" if ratio < GOAL else "missed"
-                print(f"{endpoints} endpoints: {ratio:.2f} × ideal ({ideal:.2f} s), goal {GOAL} {verdict}; {figures}")
+                beside = found["asking_seconds"] / found["bare_seconds"]
+                print(
+                    f"{endpoints} endpoints: {ratio:.2f} × ideal ({ideal:.2f} s), goal {GOAL} {verdict}; "
+                    f"{beside:.2f} × a bare client; {figures}"
+                )
         finally:
             api.terminate()
 

@@ -1,13 +1,12 @@
 """What `make demo` runs: the product's main job, for real, on this machine alone.
 
 YAML goes into a Delta control table, jobs appear in the embedded workspace, SQL edits change them under the same job
-ids, and a watched folder does the same by itself. Each command shown is run as shown; whatever isn't as it should be
-ends the demo with an error.
+ids, jobs run, an API becomes tables, and a watched folder does the same by itself. Each command shown is run as shown;
+whatever isn't as it should be ends the demo with an error.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import queue
@@ -18,17 +17,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+
+from demo_api import run_source_stage
+from tour import all_jobs, check, fail, heading, ljm, say, show, sql
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(".lakeflow/demo")
 INBOX = HOME / "inbox"
 TABLE = "main.retail.control"
-WIDTH = 80
 MONITOR_SECONDS = 30.0
 LANDING = HOME / "volumes/landing/shop"
 ORDERS = 120
@@ -114,6 +112,7 @@ def main() -> None:
     direct_edits()
     same_ids(before)
     run_orders()
+    run_source_stage(HOME)
     move_tables()
     with Monitor() as monitor:
         watched_folder(monitor)
@@ -281,6 +280,7 @@ def try_next() -> None:
         say(f'  export PATH="{"$PWD/" if inside else ""}{folder.relative_to(ROOT) if inside else folder}:$PATH"')
     say(f"  export LAKEFLOW_HOME={HOME} LAKEFLOW_WORKSPACE=local")
     say(f"  export LAKEFLOW_CONTROL_TABLE={TABLE}")
+    say(f"  export LAKEFLOW_WHEEL_PATH=$(ls $PWD/{HOME}/*.whl)")
     say("  ljm status                # each module's job")
     say("  ljm changes               # what changed in the table")
     say(f'  ljm sql "SELECT module_name, count(*) FROM {TABLE} GROUP BY 1"')
@@ -331,32 +331,6 @@ class Monitor:
             self._lines.put(line.rstrip())
 
 
-def ljm(*arguments: str, shown: str = "") -> list[str]:
-    """Run one command, showing it; returns the lines of its output, those of stderr first."""
-    from lakeflow_job_meta.cli.app import run
-
-    say(f"$ {shown or shlex.join(['ljm', *arguments])}")
-    output, talk = io.StringIO(), io.StringIO()
-    with redirect_stdout(output), redirect_stderr(talk):
-        code = run(list(arguments))
-    if code:
-        show(talk.getvalue().splitlines())
-        fail(f"ljm {arguments[0]} exits with 0, not {code}")
-    lines = output.getvalue().strip("\n").splitlines()
-    if arguments[0] in ("load", "apply"):
-        return [*talk.getvalue().splitlines()[:1], *lines]
-    return lines
-
-
-def sql(text: str, *, shown: str = "") -> list[str]:
-    """Run statements that come by standard input, which spares quoting them for the shell."""
-    before, sys.stdin = sys.stdin, io.StringIO(text)
-    try:
-        return ljm("sql", shown=shown or f"ljm sql <<'SQL'\n{text}SQL")
-    finally:
-        sys.stdin = before
-
-
 def nothing_to_do() -> None:
     lines = ljm("plan")
     check(lines[-1].startswith("Plan: ") and "unchanged" in lines[-1].split()[2], "nothing is left to do")
@@ -383,42 +357,6 @@ def job_ids() -> dict[str, int]:
 def stores_job() -> dict[str, dict[str, str]]:
     (found,) = [job["settings"] for job in all_jobs() if job["settings"]["name"].endswith("stores")]
     return found
-
-
-def all_jobs() -> list[dict[str, dict[str, dict[str, str]]]]:
-    with quietly():
-        return json.loads("\n".join(ljm("local", "jobs", "-o", "json")))
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    with redirect_stdout(io.StringIO()):
-        yield
-
-
-def heading(text: str) -> None:
-    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    say(f"\n{bold}== {text}{plain}\n")
-
-
-def show(lines: list[str]) -> None:
-    """Output of a command; long lines are cut, since this is a tour."""
-    for line in lines:
-        shown = line.rstrip()
-        say(shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 1]}…")
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
-
-
-def check(holds: bool, what: str) -> None:
-    if not holds:
-        fail(what)
-
-
-def fail(what: str) -> NoReturn:
-    sys.exit(f"\nThe demo expects that {what}, but it isn't so.")
 
 
 if __name__ == "__main__":

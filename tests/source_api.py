@@ -98,16 +98,20 @@ class Api:
 
 
 @contextmanager
-def running(app: ASGIApp) -> Iterator[Api]:
-    """Serve an app on a free port, faults in front."""
+def running(app: ASGIApp, certificate: tuple[Path, Path] | None = None) -> Iterator[Api]:
+    """Serve an app on a free port, faults in front; by https where there is a certificate (and its key)."""
     api = Api(app)
-    config = uvicorn.Config(api, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    shown, key = certificate or (None, None)
+    config = uvicorn.Config(
+        api, host="127.0.0.1", port=0, log_level="error", lifespan="off", ssl_certfile=shown, ssl_keyfile=key
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.005)
-    api.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    host = "https://localhost" if certificate else "http://127.0.0.1"
+    api.url = f"{host}:{server.servers[0].sockets[0].getsockname()[1]}"
     try:
         yield api
     finally:

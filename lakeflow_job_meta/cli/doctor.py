@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_data, print_json
+from lakeflow_job_meta.cli.render import print_data, print_finding, print_json
 from lakeflow_job_meta.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from lakeflow_job_meta.doctor import Finding
 
 NAME = "doctor"
 HELP = "Check settings, login, workspace, store, tables and rights; say how to mend what fails."
@@ -44,16 +41,10 @@ def command(
     logging.getLogger("databricks").setLevel(logging.ERROR)
     as_text = output is options.Output.TEXT
     wishes = Wishes(timeout, write, volume or "")
-    findings = examine(load, wishes, _print if as_text else lambda finding: None)
+    findings = examine(load, wishes, print_finding if as_text else lambda finding: None)
     counts = Counter(str(each.status) for each in findings)
     if as_text:
         print_data(", ".join(f"{number} {status}" for status, number in counts.items()))
     else:
         print_json({"checks": [each.to_dict() for each in findings], "counts": counts})
     return FAILED if counts[Status.FAILED] else 0
-
-
-def _print(finding: Finding) -> None:
-    print_data(f"{finding.status:<10} {finding.check:<14} {finding.found}")
-    if finding.hint:
-        print_data(f"{'':<10} {'':<14} hint: {finding.hint}")

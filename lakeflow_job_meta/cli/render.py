@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from lakeflow_job_meta.model.finding import Finding
     from lakeflow_job_meta.model.plan import AnyOutcome, AnyPlan, Shown
 
 READABLE = 16
@@ -45,6 +46,13 @@ def print_data(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_finding(finding: Finding) -> None:
+    """What one check found, as text: to stdout."""
+    print_data(f"{finding.status:<10} {finding.check:<14} {finding.found}")
+    if finding.hint:
+        print_data(f"{'':<10} {'':<14} hint: {finding.hint}")
 
 
 def print_plan(plan: AnyPlan[Shown]) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lakeflow_job_meta.cli import options
-from lakeflow_job_meta.cli.render import print_data, print_json, say
-
-if TYPE_CHECKING:
-    from lakeflow_job_meta.stages import SourceStage, StageOptions
+from lakeflow_job_meta.cli.render import print_data, print_finding, print_json, say
 
 FAILED = 1
 
@@ -35,9 +32,10 @@ def source(
     import asyncio
 
     from lakeflow_job_meta.stages import StageOptions
+    from lakeflow_job_meta.stages.attempt import attempt
 
-    chosen = StageOptions(bootstrap, preview, correlation_id)
-    stage = _stage(config, control_table, home, workspace, chosen)
+    settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
+    stage = attempt(config, StageOptions(bootstrap, preview, correlation_id), settings)
     say(f"store: {stage.store.label}")
     result = asyncio.run(stage.execute())
     if output is options.Output.JSON:
@@ -45,6 +43,8 @@ def source(
         return 0
     for name, version in result.tables.items():
         print_data(f"{name} at version {version}")
+    for change in result.schema_changes:
+        say(f"warning: the schema changed: {change}")
     for note in result.notes:
         say(f"note: {note}")
     good, asked = result.endpoint_success_count, result.endpoint_count
@@ -61,24 +61,15 @@ def health(
     workspace: options.WorkspaceName = None,
     output: options.OutputFormat = options.Output.TEXT,
 ) -> int:
-    from lakeflow_job_meta.stages.health import FAILED as BAD
+    from lakeflow_job_meta.model.finding import Status
+    from lakeflow_job_meta.stages import SourceStage
     from lakeflow_job_meta.stages.health import health as check
 
-    found = check(_stage(config, control_table, home, workspace, None), offline=offline)
+    settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
+    found = check(SourceStage(config, settings.control_table, settings=settings), offline=offline)
     if output is options.Output.JSON:
         print_json([each.to_dict() for each in found])
     else:
         for each in found:
-            print_data(f"{each.status:<8} {each.check:<11} {each.found}")
-            if each.hint:
-                print_data(f"{'':<8} {'':<11} hint: {each.hint}")
-    return FAILED if any(each.status == BAD for each in found) else 0
-
-
-def _stage(
-    config: str, control_table: str | None, home: str | None, workspace: str | None, chosen: StageOptions | None
-) -> SourceStage:
-    settings = options.settings_of(control_table=control_table, home=home, workspace=workspace)
-    from lakeflow_job_meta.stages import SourceStage
-
-    return SourceStage(config, settings.control_table, chosen, settings=settings)
+            print_finding(each)
+    return FAILED if any(each.status is Status.FAILED for each in found) else 0

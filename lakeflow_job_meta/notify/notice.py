@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lakeflow_job_meta.errors import LakeflowJobMetaError
+from lakeflow_job_meta.notify.post import Refusal, as_json, post
 
 logger = logging.getLogger(__name__)
 
@@ -15,12 +17,12 @@ SECONDS = 10.0
 LONGEST = 1500
 """Characters of an error that are sent; Discord takes 2,000 a message."""
 
-SIGNS = {"success": "✅", "failure": "❌", "recovery": "🔄"}
+SIGNS = {"success": "✅", "failure": "❌", "recovery": "🔄", "schema_change": "⚠️"}
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What happened: success, failure or recovery, of what, why, and in figures. None of it may be a secret."""
+    """What happened (one of SIGNS), to what, why, and in figures. None of it may be a secret."""
 
     event: str
     subject: str
@@ -61,15 +63,11 @@ async def notify(kind: str, url: Callable[[], str], notice: Notice) -> bool:
         url: looks the hook's address up, which is a secret.
         notice: what to tell.
     """
-    import httpx
-
     try:
-        async with httpx.AsyncClient(timeout=SECONDS, follow_redirects=False) as client:
-            answer = await client.post(url(), json=BODIES[kind](notice))
-        if answer.status_code < 300:
-            return True
-        logger.warning("the %s hook answers with status %d: nobody was told", kind, answer.status_code)
-    except (httpx.HTTPError, httpx.InvalidURL, LakeflowJobMetaError, ValueError) as error:
-        # The error's own text may hold the address.
-        logger.warning("the %s hook can't be reached (%s): nobody was told", kind, type(error).__name__)
+        refusal = await asyncio.to_thread(post, url(), as_json(BODIES[kind](notice)), {}, SECONDS)
+    except LakeflowJobMetaError as error:
+        refusal = Refusal(error.message, passing=False)
+    if refusal is None:
+        return True
+    logger.warning("the %s hook: %s; nobody was told", kind, refusal.problem)
     return False

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import logging
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +11,7 @@ from typing import Any
 from lakeflow_job_meta.errors import LakeflowJobMetaError
 from lakeflow_job_meta.model.run import milliseconds
 from lakeflow_job_meta.model.table import Row
+from lakeflow_job_meta.notify.post import as_json, post
 from lakeflow_job_meta.notify.signature import HEADER, sign
 
 logger = logging.getLogger(__name__)
@@ -67,41 +64,18 @@ class WebHook:
 
     def _delivered(self, content: Mapping[str, Any], delivery: str, secret: str | None) -> str:
         """Send it until it is taken; why it wasn't, empty if it was."""
-        body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-        problem = ""
+        body = as_json(content)
         for wait in (*WAITS, None):
-            problem, again = self._sent(body, delivery, secret)
-            if not problem or not again or wait is None:
-                return problem
+            headers = {DELIVERY: delivery}
+            if secret is not None:
+                headers[HEADER] = sign(body, secret, int(self.clock()))
+            refusal = post(self.url, body, headers, PATIENCE)
+            if refusal is None:
+                return ""
+            if not refusal.passing or wait is None:
+                return refusal.problem
             self.sleep(wait)
-        return problem
-
-    def _sent(self, body: bytes, delivery: str, secret: str | None) -> tuple[str, bool]:
-        """Why it wasn't taken, and whether another try may help."""
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "lakeflow-job-meta",
-            "X-Lakeflow-Delivery": delivery,
-        }
-        if secret is not None:
-            headers[HEADER] = sign(body, secret, int(self.clock()))
-        request = urllib.request.Request(self.url, body, headers, method="POST")  # noqa: S310 - settings allow http(s) only
-        try:
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=PATIENCE):
-                return "", False
-        except urllib.error.HTTPError as error:
-            error.close()
-            return f"it answered {error.code}", error.code >= 500 or error.code == 429
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            return f"no answer: {type(reason).__name__}", True
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A signed message goes where it was addressed to, and nowhere else."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
-        return None
+        raise RuntimeError("the last try returns")
 
 
 def message(row: Row, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from lakeflow_job_meta.stages.contract.handoff import FAILED, RUN, SKIPPED, SUCC
 from lakeflow_job_meta.stages.http.failure import ApiError
 
 STAGE = "source"
+AUTHENTICATE, VALIDATE, PREVIEW = "authenticate", "validate", "preview"
 
 
 @dataclass(slots=True)

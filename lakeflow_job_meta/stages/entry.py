@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from lakeflow_job_meta.errors import UsageError
 from lakeflow_job_meta.settings import load_settings
-from lakeflow_job_meta.stages.run import PIPELINE
-from lakeflow_job_meta.stages.source_stage import SourceStage, StageOptions
+from lakeflow_job_meta.stages.attempt import attempt
+from lakeflow_job_meta.stages.run import PIPELINE, StageOptions
 
 SETTINGS = ("control_table", "home", "store", "workspace")
 OWN = ("config", "bootstrap", "preview", "job_run_id", "correlation_id", "source_id", "module_name")
@@ -48,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source or "lakeflow-source-stage",
         run,
     )
-    stage = SourceStage(given["config"], settings.require_control_table(), options, settings=settings)
-    result = asyncio.run(stage.execute())
+    result = asyncio.run(attempt(given["config"], options, settings).execute())
     print(json.dumps(result.to_dict(), ensure_ascii=False, default=str), flush=True)
     return 0
 

@@ -36,13 +36,13 @@ def operation_type(bootstrap: bool, preview: bool) -> str:
     )
 
 
-def credentials_row(config: SourceConfig, masked: str, now: datetime) -> dict[str, Any]:
+def credentials_row(config: SourceConfig, masked: str, status: str, now: datetime) -> dict[str, Any]:
     """The row of source.credentials."""
     return {
         "credential_type": config.auth.method,
         "credential_value": masked,
         "last_validated": now,
-        "validation_status": SUCCESS,
+        "validation_status": status,
     }
 
 

@@ -37,7 +37,8 @@ class StageOptions:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """A run that succeeded: its envelope, its tables with their versions, and what it counted."""
+    """A run that succeeded: its envelope, its tables with their versions, what it counted, and what changed of the
+    records of endpoints since the run before."""
 
     envelope: Mapping[str, Any]
     tables: Mapping[str, int]
@@ -46,6 +47,7 @@ class StageResult:
     duration_seconds: float
     checks: Mapping[str, Check] = field(repr=False)
     notes: tuple[str, ...] = ()
+    schema_changes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -58,4 +60,5 @@ class StageResult:
             "duration_seconds": round(self.duration_seconds, 3),
             "endpoints": {name: check.to_dict() for name, check in self.checks.items()},
             "notes": list(self.notes),
+            "schema_changes": list(self.schema_changes),
         }

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,31 +14,32 @@ from uuid import uuid4
 
 import lakeflow_job_meta
 from lakeflow_job_meta.control.actor import actor
-from lakeflow_job_meta.control.tables import ControlTables
 from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError, StoreError
 from lakeflow_job_meta.ingest.volume import place_of_files
 from lakeflow_job_meta.model.column import Column
 from lakeflow_job_meta.model.masking import without
 from lakeflow_job_meta.model.table import Row, TableName
-from lakeflow_job_meta.notify.notice import Notice, notify
 from lakeflow_job_meta.settings import Settings, load_settings
 from lakeflow_job_meta.stages import rows
-from lakeflow_job_meta.stages.activity import Activity, Step
+from lakeflow_job_meta.stages.activity import AUTHENTICATE, PREVIEW, VALIDATE, Activity, Step
 from lakeflow_job_meta.stages.config.model import Sample, SourceConfig
 from lakeflow_job_meta.stages.config.read import problem_of_url, read_source_config
-from lakeflow_job_meta.stages.contract.handoff import FAILED, RUN, SUCCEEDED
+from lakeflow_job_meta.stages.contract.handoff import FAILED, SUCCEEDED
 from lakeflow_job_meta.stages.contract.model import Contract
 from lakeflow_job_meta.stages.contract.read import read_contract
 from lakeflow_job_meta.stages.http.client import ApiClient
 from lakeflow_job_meta.stages.http.document import fetch_document
-from lakeflow_job_meta.stages.http.failure import ApiError
+from lakeflow_job_meta.stages.http.failure import ApiError, Forbidden, LoginRefused
 from lakeflow_job_meta.stages.http.login import masked_credential
 from lakeflow_job_meta.stages.run import StageOptions, StageResult
+from lakeflow_job_meta.stages.run_log import SCHEMA_CHANGES, SCHEMAS, RunLog, Sums
 from lakeflow_job_meta.stages.samples import SampleRows, sample_rows
-from lakeflow_job_meta.stages.tables import ENDPOINTS, LOG, POSITION, StageTables, make_table, rows_of
+from lakeflow_job_meta.stages.shape import changes, merged
+from lakeflow_job_meta.stages.tables import ENDPOINTS, POSITION, StageTables, rows_of
+from lakeflow_job_meta.stages.telling import tell
 from lakeflow_job_meta.stages.validate import Check, Explorer
 from lakeflow_job_meta.stages.writer import Writer, given
-from lakeflow_job_meta.store.base import Store
+from lakeflow_job_meta.store.base import TableStore
 from lakeflow_job_meta.store.open import open_store
 from lakeflow_job_meta.workspace.connect import Workspace, connect
 from lakeflow_job_meta.workspace.secrets import secrets_of
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
 logger = logging.getLogger(__name__)
+
+MOST_FIELDS = 200
+"""Records with more fields are no records but a mapping of something: its keys aren't remembered."""
 
 NO_CONTRACT = "0.0.0"
 """The contract's version where the stage file names no contract."""
@@ -67,15 +71,28 @@ class _Findings:
     masked: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """How a run ended."""
+@dataclass(slots=True)
+class _Course:
+    """One run under way: what it did, whom it asked, what it knows of earlier runs, what it found out."""
 
     activity: Activity
-    client: ApiClient
-    earlier: Sequence[Row]
+    client: ApiClient | None = None
+    earlier: Sequence[Row] = ()
+    changes: list[str] = field(default_factory=list[str])
     discovered: datetime | None = None
-    error: BaseException | None = None
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Texts that must not be shown."""
+        try:
+            return self.client.login.secrets if self.client is not None else frozenset()
+        except LakeflowJobMetaError:
+            return frozenset()
+
+    @property
+    def sums(self) -> Sums:
+        client = self.client
+        return Sums(client.requests, client.retries, self.discovered) if client is not None else Sums()
 
 
 class SourceStage:
@@ -104,21 +121,21 @@ class SourceStage:
         control_table: str | None = None,
         options: StageOptions | None = None,
         *,
-        store: Store | None = None,
+        store: TableStore | None = None,
         workspace_client: WorkspaceClient | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.settings = settings or load_settings({"control_table": control_table}, os.environ)
         self.options = options or StageOptions()
         workspace = connect(self.settings, workspace_client)
-        self.config: SourceConfig = read_source_config(_on_disk(config, workspace), fetch_document)
+        self.config: SourceConfig = read_source_config(on_disk(config, workspace), fetch_document)
         self.contract: Contract | None = read_contract(self.config.contract) if self.config.contract else None
         self._check_schemas()
         table = TableName.parse(control_table or self.settings.require_control_table())
         self.tables = StageTables(table.catalog, self.config.schema, self.config.log_schema)
         self.store = store or open_store(self.settings)
         self._secrets = secrets_of(workspace)
-        self._control_log = ControlTables.of(table).log
+        self.log = RunLog(self.store, self.tables, table, self.config.source_system)
 
     def _check_schemas(self) -> None:
         """A contract about tables elsewhere would always be kept, or never."""
@@ -144,40 +161,48 @@ class SourceStage:
             StoreError: a table can't be written, or is another system's.
             InputError: a secret that isn't there.
         """
-        activity = Activity(self._envelope())
-        client = ApiClient(self._base_url(), self.config.auth, self._secrets, self.config.limits)
-        earlier: Sequence[Row] = ()
+        course = _Course(Activity(envelope(self.config.source_system, self.contract_version, self.options)))
+        activity = course.activity
         try:
-            earlier = await asyncio.to_thread(self.runs)
-            async with client:
-                found = await self._explore(client, activity)
-            discovered = await asyncio.to_thread(self._write, activity, found, earlier)
+            course.earlier = await asyncio.to_thread(self.log.runs)
+            course.client = ApiClient(self._base_url(), self.config.auth, self._secrets, self.config.limits)
+            async with course.client:
+                found = await self._explore(course.client, course)
+            course.discovered = await asyncio.to_thread(self._write, activity, found, course.earlier)
         except BaseException as error:
             if isinstance(error, LakeflowJobMetaError):
-                error.message = without(error.message, self._secret_texts(client))
-            await self._finish(_Ending(activity, client, earlier, error=error))
+                error.message = without(error.message, course.secrets)
+            if _refuses_login(error, activity):
+                await asyncio.to_thread(self._write_refused, course)
+            await self._finish(course, error)
             raise
-        whole = await self._finish(_Ending(activity, client, earlier, discovered))
-        envelope = {**activity.envelope, "started_at": whole.started_at, "finished_at": whole.finished_at}
+        whole = await self._finish(course, None)
+        ends = {"started_at": whole.started_at, "finished_at": whole.finished_at}
         notes = tuple(note for step in activity.steps for note in step.details.get("notes", ()))
         counts = whole.endpoint_count or 0, whole.endpoint_success_count or 0
-        return StageResult(envelope, whole.tables, *counts, whole.seconds, found.checks, notes)
+        return StageResult(
+            {**activity.envelope, **ends}, whole.tables, *counts, whole.seconds, found.checks, notes,
+            tuple(course.changes),
+        )  # fmt: skip
 
-    async def _finish(self, ending: _Ending) -> Step:
+    async def _finish(self, course: _Course, error: BaseException | None) -> Step:
         """Log the run and tell of it; returns it as a step of its own.
 
         Raises:
             StoreError: a run without an error can't be logged: without its row nothing is handed over.
         """
-        whole = ending.activity.whole(ending.error)
-        for step in (*ending.activity.steps, whole):
-            step.error = without(step.error, self._secret_texts(ending.client)) if step.error else None
-        unlogged = await asyncio.to_thread(self._log, ending, whole)
+        whole = course.activity.whole(error)
+        if course.changes:
+            whole.details[SCHEMA_CHANGES] = course.changes
+        for step in (*course.activity.steps, whole):
+            step.error = without(step.error, course.secrets) if step.error else None
+        unlogged = await asyncio.to_thread(self.log.write, course.activity, whole, course.sums)
         if unlogged is not None:
             logger.error("the run isn't in the log: %s", unlogged.message)
             whole.status, whole.error = FAILED, whole.error or unlogged.message
-        await self._tell(whole, ending.earlier)
-        if unlogged is not None and ending.error is None:
+        before = str(course.earlier[-1]["status"]) if course.earlier else SUCCEEDED
+        await tell(self.config, self._secrets, whole, course.changes, before)
+        if unlogged is not None and error is None:
             raise unlogged
         return whole
 
@@ -200,58 +225,50 @@ class SourceStage:
             self._secrets.value(reference)
         self._base_url()
 
-    def runs(self) -> Sequence[Row]:
-        """The runs of this system as log.source has them, the newest last."""
-        where = {"source_system": [self.config.source_system], "step": [RUN]}
-        found = rows_of(self.store, self.tables.name(LOG), where=where) or ()
-        return sorted(found, key=lambda row: row["finished_at"])
-
-    def _envelope(self) -> dict[str, Any]:
-        now, options = datetime.now(UTC), self.options
-        execution = str(uuid4())
-        return {
-            "execution_id": execution,
-            "batch_id": options.batch_id or f"{self.config.source_system}-{now:%Y%m%dT%H%M%SZ}-{execution[:8]}",
-            "correlation_id": options.correlation_id or execution,
-            "contract_version": self.contract_version,
-            "sdk_version": lakeflow_job_meta.__version__,
-            "source_system": self.config.source_system,
-            "job_run_id": options.job_run_id or None,
-            "actor": actor(),
-        }
-
     def _base_url(self) -> str:
         url = self._secrets.plain(self.config.base_url).rstrip("/")
         if problem := problem_of_url(url):
             raise InputError(f"base_url, which is {self.config.base_url}: {problem[0]}", hint=problem[1])
         return url
 
-    async def _explore(self, client: ApiClient, activity: Activity) -> _Findings:
+    async def _explore(self, client: ApiClient, course: _Course) -> _Findings:
         """Ask everything that has to be asked; writes nothing."""
-        explorer = Explorer(self.config, client)
-        with activity.step("authenticate") as step:
+        explorer, activity = Explorer(self.config, client), course.activity
+        with activity.step(AUTHENTICATE) as step:
             check = await explorer.authenticate()
             step.details = check.to_dict()
             masked = masked_credential(client.login.credential)
-        with activity.step("validate") as step:
+        with activity.step(VALIDATE) as step:
             checks = await explorer.check_all()
+            await self._compare(step, checks, course)
             self._note_checks(step, checks)
         samples: dict[str, SampleRows] = {}
         if not self.options.preview:
-            activity.skip("preview")
+            activity.skip(PREVIEW)
             return _Findings(checks, samples, masked)
-        with activity.step("preview") as step:
+        with activity.step(PREVIEW) as step:
             for sample in self.config.samples:
                 samples[sample.table] = await self._sample(explorer, sample)
             left = {table: each.left_out for table, each in samples.items() if each.left_out}
             step.details["notes"] = [f"{table}: left out {', '.join(names)}" for table, names in left.items()]
         return _Findings(checks, samples, masked)
 
+    async def _compare(self, step: Step, checks: Mapping[str, Check], course: _Course) -> None:
+        """Note what changed of the endpoints' records since the last run that looked; what it couldn't see this time
+        stays known."""
+        before = await asyncio.to_thread(self.log.known_shapes)
+        now = {name: check.fields for name, check in checks.items() if 0 < len(check.fields) <= MOST_FIELDS}
+        course.changes += [without(each, course.secrets) for each in changes(before, now)]
+        kept = {name: fields for name, fields in before.items() if name in checks}
+        step.details[SCHEMAS] = {**kept, **{name: merged(before.get(name, {}), each) for name, each in now.items()}}
+        if course.changes:
+            step.details[SCHEMA_CHANGES] = course.changes
+
     def _note_checks(self, step: Step, checks: Mapping[str, Check]) -> None:
         asked = {name: check for name, check in checks.items() if not check.skipped}
         failed = {name: check for name, check in asked.items() if not check.succeeded}
         step.endpoint_count, step.endpoint_success_count = len(asked), len(asked) - len(failed)
-        step.details = {"endpoints": {name: check.to_dict() for name, check in checks.items()}}
+        step.details["endpoints"] = {name: check.to_dict() for name, check in checks.items()}
         rate = step.endpoint_success_count / len(asked) if asked else 1.0
         if rate < self.config.min_success_rate:
             shown = "; ".join(f"{name}: {check.error}" for name, check in list(failed.items())[:3])
@@ -293,7 +310,7 @@ class SourceStage:
         now, options, config = datetime.now(UTC), self.options, self.config
         self._refuse_others()
         writer.write("config", given([self._config_row(now)]))
-        writer.write("credentials", given([rows.credentials_row(config, found.masked, now)]))
+        writer.write("credentials", given([rows.credentials_row(config, found.masked, rows.SUCCESS, now)]))
         if options.bootstrap:
             writer.write(ENDPOINTS, given([rows.endpoint_row(each) for each in config.endpoints]))
         else:
@@ -320,6 +337,20 @@ class SourceStage:
         writer.note_others([ENDPOINTS, *(each.table for each in config.samples)])
         return min(row["discovery_date"] for row in self.store.read(self.tables.name("portfolio")).rows)
 
+    def _write_refused(self, course: _Course) -> None:
+        """Say in source.credentials that the login isn't taken; all else stays as the last good run left it."""
+        client, now = course.client, datetime.now(UTC)
+        try:
+            masked = masked_credential(client.login.credential if client is not None else "")
+        except LakeflowJobMetaError:
+            masked = masked_credential("")
+        try:
+            self._refuse_others()
+            row = rows.credentials_row(self.config, masked, rows.FAILED, now)
+            Writer(self.store, self.tables, course.activity).write("credentials", given([row]))
+        except LakeflowJobMetaError as error:
+            logger.warning("that the login is refused isn't in source.credentials: %s", error.message)
+
     def _config_row(self, now: datetime) -> dict[str, Any]:
         options = self.options
         return {
@@ -343,67 +374,30 @@ class SourceStage:
                 hint="give this system a schema of its own: schema: … in the stage file",
             )
 
-    def _log(self, ending: _Ending, whole: Step) -> LakeflowJobMetaError | None:
-        """Write the log's rows; returns why it couldn't."""
-        spec, client = self.tables.spec(LOG), ending.client
-        try:
-            make_table(self.store, spec)
-            rows_of_log = ending.activity.rows(whole, client.requests, client.retries, ending.discovered)
-            self.store.append(spec, rows_of_log)
-        except LakeflowJobMetaError as error:
-            return error
-        try:
-            self._log_product(ending.activity, whole)
-        except LakeflowJobMetaError as error:
-            # The handoff is in log.source already: the product's log is for people only.
-            logger.warning("the run isn't in %s: %s", self._control_log.name, error.message)
-        return None
 
-    def _log_product(self, activity: Activity, whole: Step) -> None:
-        """The run as a row of the product's own log, where there is one, under the same correlation id."""
-        spec = self._control_log
-        if self.store.info(spec.name) is None:
-            return
-        message = whole.error or f"{activity.envelope['batch_id']}: {len(whole.tables)} tables"
-        row = {
-            "correlation_id": activity.envelope["correlation_id"],
-            "logged_at": whole.finished_at,
-            "actor": activity.envelope["actor"],
-            "action": "source_stage",
-            "outcome": "failed" if whole.status == FAILED else "done",
-            "message": f"{self.config.source_system}: {message}",
-            "duration_ms": round(whole.seconds * 1000),
-        }
-        self.store.append(spec, [row])
-
-    async def _tell(self, whole: Step, earlier: Sequence[Row]) -> None:
-        before = earlier[-1]["status"] if earlier else SUCCEEDED
-        event = "failure" if whole.status == FAILED else "recovery" if before == FAILED else "success"
-        notice = Notice(
-            event,
-            f"source stage of {self.config.source_system}",
-            whole.error or "",
-            {
-                "duration_seconds": round(whole.seconds, 3),
-                "endpoint_count": whole.endpoint_count,
-                "endpoint_success_count": whole.endpoint_success_count,
-                "table_creation_duration_ms": whole.table_ms,
-                "tables": len(whole.tables),
-            },
-        )
-        for target in self.config.notify:
-            wanted = event in target.on or (event == "recovery" and "success" in target.on)
-            if wanted:
-                await notify(target.kind, lambda reference=target.url: self._secrets.value(reference), notice)
-
-    def _secret_texts(self, client: ApiClient) -> frozenset[str]:
-        try:
-            return client.login.secrets
-        except LakeflowJobMetaError:
-            return frozenset()
+def _refuses_login(error: BaseException, activity: Activity) -> bool:
+    """Whether a run ended since the API doesn't take the login: at its beginning, or no longer in the middle. One that
+    mayn't read some endpoint is taken all the same."""
+    asked_who = len(activity.steps) == 1 and activity.steps[0].name == AUTHENTICATE
+    return isinstance(error, LoginRefused) or (isinstance(error, Forbidden) and asked_who)
 
 
-def _on_disk(config: str | Path, workspace: Workspace) -> Path:
+def envelope(source_system: str, contract_version: str, options: StageOptions) -> dict[str, Any]:
+    """What all rows of a run share."""
+    now, execution = datetime.now(UTC), str(uuid4())
+    return {
+        "execution_id": execution,
+        "batch_id": options.batch_id or f"{source_system}-{now:%Y%m%dT%H%M%SZ}-{execution[:8]}",
+        "correlation_id": options.correlation_id or execution,
+        "contract_version": contract_version,
+        "sdk_version": lakeflow_job_meta.__version__,
+        "source_system": source_system,
+        "job_run_id": options.job_run_id or None,
+        "actor": actor(),
+    }
+
+
+def on_disk(config: str | Path, workspace: Workspace) -> Path:
     """Where the stage file lies: in a volume it has the same name here and inside of Databricks.
 
     Raises:

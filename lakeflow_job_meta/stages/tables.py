@@ -13,7 +13,7 @@ from lakeflow_job_meta.control.schema_version import Standing, refuse_others
 from lakeflow_job_meta.errors import LakeflowJobMetaError, TableNotFound
 from lakeflow_job_meta.model.column import REQUIRED, Column
 from lakeflow_job_meta.model.table import Changes, Row, Snapshot, TableName, TableSpec
-from lakeflow_job_meta.store.base import Store
+from lakeflow_job_meta.store.base import Store, TableStore
 
 ALWAYS = ("config", "credentials", "portfolio")
 ENDPOINTS = "endpoints"
@@ -62,7 +62,7 @@ Make = Callable[[Sequence[Row]], Sequence[Row]]
 """The rows that a table is to have, from those that it has."""
 
 
-def overwrite(store: Store, spec: TableSpec, make: Make) -> int:
+def overwrite(store: TableStore, spec: TableSpec, make: Make) -> int:
     """Make the table unless it exists, and give it exactly these rows, in one commit.
 
     Returns:
@@ -82,7 +82,7 @@ def overwrite(store: Store, spec: TableSpec, make: Make) -> int:
     return info.version if info is not None else 0
 
 
-def make_table(store: Store, spec: TableSpec) -> bool:
+def make_table(store: TableStore, spec: TableSpec) -> bool:
     """Make the table unless it exists, and its schema if that is what is missing; says whether it was made.
 
     The schema only then: who may not make schemas may still make tables in one.
@@ -94,7 +94,7 @@ def make_table(store: Store, spec: TableSpec) -> bool:
         return store.create(spec)
     except LakeflowJobMetaError as first:
         try:
-            store.sql(f"CREATE SCHEMA IF NOT EXISTS `{spec.name.catalog}`.`{spec.name.schema}`")
+            store.ensure_schema(spec.name.catalog, spec.name.schema)
         except LakeflowJobMetaError:
             raise first from None
         return store.create(spec)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,9 @@ from lakeflow_job_meta.stages.http.answer import at_path
 from lakeflow_job_meta.stages.http.client import ApiClient
 from lakeflow_job_meta.stages.http.failure import ApiError, LoginRefused, NotJson, TooMany
 from lakeflow_job_meta.stages.http.pages import Page, pages_of
+from lakeflow_job_meta.stages.shape import Shape, shape
+
+TOLD = ("status", "latency_ms", "records", "schema", "error_kind", "error", "skipped")
 
 ENDS_THE_RUN = (LoginRefused, TooMany)
 """What one endpoint meets, all the others would meet too."""
@@ -33,14 +36,16 @@ class Check:
     error_kind: str = ""
     error: str = ""
     skipped: str = ""
+    fields: Shape = field(default_factory=dict[str, str], repr=False)
 
     @property
     def succeeded(self) -> bool:
         return not self.error and not self.skipped
 
     def to_dict(self) -> dict[str, Any]:
-        """The check without what it doesn't have."""
-        return {name: value for name, value in asdict(self).items() if value != "" and value is not None}
+        """The check without what it doesn't have, and without the fields."""
+        found = {name: getattr(self, name) for name in TOLD}
+        return {name: value for name, value in found.items() if value != "" and value is not None}
 
 
 class NoParent(Exception):
@@ -101,7 +106,7 @@ class Explorer:
             return Check(status=error.status, error_kind=error.kind, error=error.message)
         fields = shape(page.records)
         mark = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12] if fields else ""
-        return Check(page.answer.status, round(page.answer.seconds * 1000), len(page.records), mark)
+        return Check(page.answer.status, round(page.answer.seconds * 1000), len(page.records), mark, fields=fields)
 
     async def sample(self, endpoint: Endpoint, limit: int) -> list[dict[str, Any]]:
         """An endpoint's first records, page by page until there are enough."""
@@ -162,16 +167,3 @@ class Explorer:
             async for page in read:
                 return page
         raise RuntimeError("there is a first page, or an error")
-
-
-def shape(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The fields of records, and the JSON types that their values have.
-
-    >>> shape([{"id": 1, "name": None}, {"id": 2, "name": "x"}])
-    {'id': 'int', 'name': 'str'}
-    """
-    found: dict[str, set[str]] = {}
-    for record in records:
-        for name, value in record.items():
-            found.setdefault(name, set()).update(() if value is None else (type(value).__name__,))
-    return {name: "|".join(sorted(types)) for name, types in sorted(found.items())}

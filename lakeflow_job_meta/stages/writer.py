@@ -12,7 +12,7 @@ from lakeflow_job_meta.stages.activity import Activity
 from lakeflow_job_meta.stages.contract.handoff import FAILED
 from lakeflow_job_meta.stages.samples import SampleRows
 from lakeflow_job_meta.stages.tables import Make, StageTables, overwrite, rows_of
-from lakeflow_job_meta.store.base import Store
+from lakeflow_job_meta.store.base import TableStore
 
 
 def given(rows: Sequence[Row]) -> Make:
@@ -24,7 +24,7 @@ def given(rows: Sequence[Row]) -> Make:
 class Writer:
     """Writes tables one by one, and remembers what was in them."""
 
-    store: Store
+    store: TableStore
     tables: StageTables
     activity: Activity
     _before: list[tuple[TableSpec, tuple[Row, ...]]] = field(default_factory=list[tuple[TableSpec, tuple[Row, ...]]])

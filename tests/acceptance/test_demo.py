@@ -52,6 +52,8 @@ def test_the_demo_ends_well_twice_in_a_row_and_keeps_every_job_id(checkout: Path
         assert re.search(r"gold_daily_orders +SUCCESS", done.stdout)
         assert len(re.findall(r"^ store-\w+ +40 ", done.stdout, re.MULTILINE)) == 3, "each shop has its 40 orders"
         assert done.stdout.count("The same rows at both ends: 1 of 1 tables.") == 2, "all rows, then those that are new"
+        assert re.search(r"^source 1\.0\.0 in main: 0 errors", done.stdout, re.MULTILINE)
+        assert re.search(r"^ testhub +api_token +7 +4 +1\.0 *$", done.stdout, re.MULTILINE)
         assert "monitor | stores: create done" in done.stdout
         assert "monitor | stores: update done" in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80

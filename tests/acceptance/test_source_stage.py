@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +11,12 @@ import pytest
 from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError, StoreError
 from lakeflow_job_meta.stages.http.failure import (
     ApiError,
-    Elsewhere,
-    EndlessPages,
-    Forbidden,
     LoginRefused,
-    NotJson,
     SchemaChanged,
     ServerFailed,
-    TooMany,
 )
-from lakeflow_job_meta.stages.source_stage import EndpointsFailed
-from tests.source_api import Api, answering, hook, running, trickling
-from tests.stage_ground import TABLES, Ground, ground
+from tests.source_api import answering, running
+from tests.stage_ground import TABLES, Ground
 
 DOCUMENTED = {
     "config": (
@@ -45,27 +34,6 @@ DOCUMENTED = {
         "query_parameters", "path_parameters", "resource",
     ),
 }  # fmt: skip
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    from testhub_server import create_app
-
-    with running(create_app()) as each:
-        yield each
-
-
-@pytest.fixture
-def hub(tmp_path: Path, api: Api, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    return ground(tmp_path, api, monkeypatch)
-
-
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    from ticketdesk_server import create_app
-
-    with running(create_app()) as each:
-        yield ground(tmp_path, each, monkeypatch, "ticketdesk")
 
 
 def written(found: Ground) -> list[str]:
@@ -154,100 +122,6 @@ def test_an_api_with_oauth_cursors_links_and_offsets_needs_no_code_of_its_own(de
     assert (row["credential_type"], row["credential_value"]) == ("oauth", "***ret")
 
 
-def test_a_token_that_ends_in_mid_run_is_fetched_anew(desk: Ground) -> None:
-    desk.api.fault("/tickets", answering(401), times=1)
-    assert desk.run().endpoint_success_count == 4
-    assert desk.api.paths().count("/oauth/token") == 2
-
-
-@pytest.mark.parametrize(
-    ("path", "answer", "expected", "words"),
-    [
-        ("/me", answering(401), LoginRefused, "401"),
-        ("/me", answering(403), Forbidden, "403"),
-        ("/cycles", answering(401), LoginRefused, "401"),
-        ("/cycles", answering(403), EndpointsFailed, "GET /releases/{release_id}/cycles: 403"),
-        ("/cycles", answering(429, retry_after="1"), TooMany, "429"),
-        ("/cycles", answering(429, retry_after="3600"), TooMany, "429"),
-        ("/cycles", answering(500), EndpointsFailed, "500: the API failed"),
-        ("/cycles", trickling(60), EndpointsFailed, "no whole answer in 2 s"),
-        ("/cycles", answering(200, b'{"items": [1,'), EndpointsFailed, "no valid JSON"),
-        ("/cycles", answering(200, b"<!DOCTYPE html><p>", b"text/html"), EndpointsFailed, "HTML instead of JSON"),
-        ("/me", answering(200, b"<html>", b"text/html"), NotJson, "HTML instead of JSON"),
-        ("/cycles", answering(302, location="https://elsewhere.example/x"), EndpointsFailed, "elsewhere.example"),
-        ("/cycles", answering(200, b"[" + b" " * 2**20 + b"]"), EndpointsFailed, "more than 100000 bytes"),
-    ],
-)
-def test_a_run_that_fails_keeps_every_table_and_tells_it_in_the_log(
-    hub: Ground, path: str, answer: Any, expected: type[ApiError], words: str
-) -> None:
-    hub.change(limits={"response_bytes": 100_000})
-    hub.run(bootstrap=True, preview=True)
-    before = hub.state()
-    hub.api.fault(path, answer)
-    with pytest.raises(expected, match=words) as raised:
-        hub.run(bootstrap=True, preview=True)
-    assert raised.value.exit_code == 4
-    assert hub.state() == before
-    last = hub.log()[-1]
-    assert (last["status"], last["error_kind"], last["tables"]) == ("failed", expected.kind, None)
-    assert words in last["error"]
-
-
-def test_pages_without_end_are_noticed(hub: Ground) -> None:
-    hub.change(limits={"pages": 5}, sample_limit=1000)
-    hub.run()
-    page = json.dumps({"items": [{"id": number} for number in range(10)]}).encode()
-    hub.api.fault("/projects", answering(200, page), after=1)
-    with pytest.raises(EndlessPages, match="two pages are the same"):
-        hub.run(preview=True)
-    assert hub.log()[-1]["error_kind"] == "endless_pages"
-
-
-def test_a_cursor_that_leads_back_is_noticed(desk: Ground) -> None:
-    desk.change(sample_limit=1000)
-    number = iter(range(10**6))
-
-    async def answer(send: Any) -> None:
-        body = {"result": {"customers": [{"id": f"c{next(number)}"}]}, "paging": {"next": "5"}}
-        await answering(200, json.dumps(body).encode())(send)
-
-    desk.api.fault("/customers", answer)
-    with pytest.raises(EndlessPages, match="leads back"):
-        desk.run(preview=True)
-
-
-def test_storms_of_429_and_500_that_pass_are_waited_out(hub: Ground) -> None:
-    hub.change(limits={"retries": 4, "most_wait_seconds": 20})
-    hub.api.fault("/projects", answering(429, retry_after="1"), times=2)
-    hub.api.fault("/cycles", answering(503), times=2)
-    result = hub.run()
-    assert result.endpoint_success_count == 6
-    assert result.duration_seconds > 1  # Retry-After was 1
-    assert hub.log()[-1]["retry_count"] >= 3
-
-
-@pytest.mark.parametrize(
-    ("record", "words"),
-    [
-        ({"id": "one"}, "'id' was BIGINT, and is STRING now"),
-        ({"name": "x"}, "the field 'id' is gone"),
-    ],
-)
-def test_a_changed_schema_is_told_field_by_field_and_written_nowhere(
-    hub: Ground, record: dict[str, Any], words: str
-) -> None:
-    hub.run(preview=True)
-    before = hub.rows("source.sampleprojects", "_position")
-    whole = {"id": 1, "key": "k", "name": "n", **record}
-    kept = whole if "id" in record else {name: value for name, value in whole.items() if name != "id"}
-    hub.api.fault("/projects", answering(200, json.dumps({"items": [kept]}).encode()), after=1)
-    with pytest.raises(SchemaChanged, match=words):
-        hub.run(preview=True)
-    assert hub.rows("source.sampleprojects", "_position") == before
-    assert hub.log()[-1]["error_kind"] == "schema_changed"
-
-
 def test_without_a_contract_new_fields_become_columns_and_others_may_not_go(desk: Ground) -> None:
     desk.run(preview=True)
     event = {"id": 1, "kind": "opened", "by": {"name": "ana"}}
@@ -280,14 +154,6 @@ def test_a_lower_success_rate_may_be_enough_and_the_portfolio_tells_it(hub: Grou
     assert details["GET /projects"]["records"] == 10 and details["GET /projects"]["status"] == 200
 
 
-def test_the_token_stays_on_its_host(hub: Ground) -> None:
-    with running(hook) as other:
-        hub.api.fault("/me", answering(302, location=f"{other.url}/me"))
-        with pytest.raises(Elsewhere):
-            hub.run()
-        assert other.requests == []
-
-
 def test_no_secret_reaches_a_table_the_log_or_an_error(hub: Ground) -> None:
     token = "testhub-example-token"
     hub.run(bootstrap=True, preview=True)
@@ -312,13 +178,6 @@ def test_a_credential_shows_its_last_three_characters_and_a_short_one_none(
     assert (row["credential_value"], row["validation_status"]) == (shown, "Success")
 
 
-def test_a_secret_that_is_not_there_fails_the_run_by_name(hub: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TESTHUB_TOKEN")
-    with pytest.raises(LoginRefused, match="TESTHUB_TOKEN is not set"):
-        hub.run()
-    assert hub.log()[-1]["error_kind"] == "unauthorized"
-
-
 def test_two_systems_can_not_share_one_schema(hub: Ground) -> None:
     hub.run()
     hub.change(source_system="other")
@@ -338,43 +197,6 @@ def test_the_run_is_in_both_logs_under_one_correlation_id(hub: Ground) -> None:
     run = hub.log()[-1]
     assert run["job_run_id"] == "17" and run["endpoint_count"] == 6 and run["table_creation_duration_ms"] > 0
     assert run["duration_seconds"] >= sum(row["duration_seconds"] for row in hub.rows("log.source")) / 2 - 1
-
-
-DISK = """
-import asyncio, resource, signal, sys
-from pathlib import Path
-from lakeflow_job_meta.settings import Settings
-from lakeflow_job_meta.stages import SourceStage, StageOptions
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-stage = SourceStage(sys.argv[1], "main.etl.control", StageOptions(True, True),
-                    settings=Settings("main.etl.control", Path(sys.argv[2])))
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-asyncio.run(stage.execute())
-"""
-
-
-def test_a_full_disk_in_the_middle_of_writing_leaves_the_tables_as_they_were(hub: Ground) -> None:
-    """The limit on a file's size stands for the disk: the operating system refuses to write on."""
-    import random
-
-    hub.run(bootstrap=True, preview=True)
-    before = hub.state()
-    noise = random.Random(1)
-    long = ["".join(noise.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=4000)) for _ in range(100)]
-    hub.change(
-        openapi=None, hierarchy=None, samples=None,
-        endpoints=[{"path": "/projects"}, *({"path": f"/x{n}", "method": "POST", "description": text}
-                                            for n, text in enumerate(long))],
-    )  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", DISK, str(hub.config), str(hub.folder / "home")],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1 and "StoreError" in done.stderr, done.stderr
-    assert hub.state() == before
-    last = hub.log()[-1]
-    assert last["status"] == "failed" and last["error_kind"] == "StoreError", last
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100_000
 
 
 def test_success_failure_and_recovery_are_told_with_figures_and_without_secrets(

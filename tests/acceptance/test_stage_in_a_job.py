@@ -20,7 +20,7 @@ from lakeflow_job_meta.model.run import Run
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.stages import SourceStage
 from lakeflow_job_meta.workspace.launcher import stop_local
-from tests.source_api import Api, answering, running
+from tests.source_api import Api, answering
 from tests.stage_ground import TABLE, Ground, ground
 
 pytestmark = pytest.mark.slow
@@ -50,14 +50,6 @@ class Shop:
         orchestrator = self.orchestrator
         orchestrator.create_or_update_job("hub")
         return orchestrator.runs.wait(orchestrator.runs.start("hub"), timeout=120)
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    from testhub_server import create_app
-
-    with running(create_app()) as each:
-        yield each
 
 
 @pytest.fixture

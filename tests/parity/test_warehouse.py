@@ -350,7 +350,7 @@ def test_a_refused_token_is_told_with_a_hint_and_never_shown(
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(warehouse: WarehouseServer, tmp_path: Path) -> None:
-    from tests.parity.warehouse_server import certificate
+    from tests.certificate import certificate
 
     stranger, _ = certificate(tmp_path)
     with pytest.raises(StoreError, match="its certificate isn't trusted") as caught:

@@ -12,7 +12,6 @@ import re
 import secrets
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from lakeflow_job_meta.settings import PRODUCT
 from lakeflow_job_meta.store.databricks_sql import SqlStore
 from lakeflow_job_meta.store.warehouse import WarehouseConnection
 from lakeflow_job_meta.store.warehouse_address import Access, Address
+from tests.certificate import certificate
 from tests.parity.thrift_front import Front
 
 PATH = "/sql/1.0/warehouses/1234567890abcdef"
@@ -245,17 +245,6 @@ def start_thrift_server(spark: Any) -> str:
         hadoop.set(f"hive.server2.{name}", value)
     jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2.startWithContext(session.sqlContext())
     return f"http://127.0.0.1:{port}/cliservice"
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine that vouches for itself, and its key."""
-    shown, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(shown)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return shown, key
 
 
 @contextmanager

@@ -120,7 +120,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to tell; `url` is a reference to a secret, `on` are success, failure, recovery."""
+    """Whom to tell; `url` is a reference to a secret, `on` are success, failure, recovery, schema_change."""
 
     kind: str
     url: str

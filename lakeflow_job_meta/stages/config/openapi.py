@@ -13,7 +13,6 @@ from lakeflow_job_meta.stages.config.model import Endpoint
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 MOST_ENDPOINTS = 5_000
-MOST_BYTES = 8 * 2**20
 MOST_REFERENCES = 32
 """References that lead to references: deeper is a circle, or nobody can read it."""
 

@@ -41,8 +41,10 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """The secrets that each way to log in needs."""
 
+LOG_SCHEMA = "log"
+
 STYLES = ("none", "link", "cursor", "page", "offset")
-EVENTS = ("success", "failure", "recovery")
+EVENTS = ("success", "failure", "recovery", "schema_change")
 KINDS = ("discord", "webhook")
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -70,6 +72,24 @@ def read_source_config(path: Path, fetch: Fetch) -> model.SourceConfig:
     if config is None or errors_in(found):
         raise InputError(f"the stage file {path} can't be used", diagnostics=found)
     return config
+
+
+def read_identity(path: Path) -> tuple[str, str] | None:
+    """The source system of a stage file, and the schema of its log, whatever else is wrong with the file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        None where it doesn't tell.
+    """
+    document = read_file(path).document
+    if document is None:
+        return None
+    top = Fields.of(document.value, (), FILE_KEYS, Findings(document))
+    system, log_schema = top.text("source_system", None), top.text("log_schema", LOG_SCHEMA)
+    told = IDENTIFIER.fullmatch(system) and IDENTIFIER.fullmatch(log_schema)
+    return (system, log_schema.lower()) if told else None
 
 
 class _ConfigReader:
@@ -103,7 +123,7 @@ class _ConfigReader:
             contract=self._contract(top),
             notify=self._targets(top),
             schema=self._schema(top, "schema", "source"),
-            log_schema=self._schema(top, "log_schema", "log"),
+            log_schema=self._schema(top, "log_schema", LOG_SCHEMA),
             is_enabled=top.flag("is_enabled", True),
             openapi=top.text("openapi"),
         )
@@ -113,11 +133,11 @@ class _ConfigReader:
 
     def _url(self, at: Fields, name: str, *, required: bool = True) -> str:
         text = at.text(name, None if required else "")
-        if not text or text.startswith("env:"):
-            if text and SecretReference.parse(text) is None:
-                at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
+        if not text or SecretReference.parse(text) is not None:
             return text
-        if problem := problem_of_url(text):
+        if text.startswith("env:"):
+            at.find(f"{name}: '{text}' names no variable", name, "env:NAME")
+        elif problem := problem_of_url(text):
             at.find(f"{name}: {problem[0]}", name, problem[1])
         return text
 
@@ -282,7 +302,7 @@ class _ConfigReader:
             url = at.text("url", None)
             if url and SecretReference.parse(url) is None:
                 at.find("url: expected a reference to a secret, found the text itself", "url", FORMS)
-            on = at.texts("on", choices=EVENTS) or ("failure", "recovery")
+            on = at.texts("on", choices=EVENTS) or ("failure", "recovery", "schema_change")
             targets.append(model.Target(at.text("type", None, choices=KINDS), url, on))
         return tuple(targets)
 

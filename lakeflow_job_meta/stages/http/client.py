@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import random
 import time
+import urllib.request
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -36,7 +37,12 @@ MOST_REDIRECTS = 5
 PASSING = (500, 502, 503, 504)
 """Statuses that may be gone with the next try; all that we send again is read only, or asks for a token."""
 
-USER_AGENT = "lakeflow-job-meta"
+HEADERS = {
+    "User-Agent": "lakeflow-job-meta",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+}
 
 
 class ApiClient:
@@ -54,27 +60,24 @@ class ApiClient:
         self.requests = self.retries = 0
         self._limits = limits
         self._pace = Pace(limits.requests_per_second, limits.concurrency)
+        seconds = {"connect": limits.connect_seconds, **dict.fromkeys(("read", "write", "pool"), limits.total_seconds)}
+        self._patience = {"timeout": seconds}
         self._token_url = urljoin(base_url + "/", auth.token_url.lstrip("/")) if auth.token_url else ""
         self._auth, self._secrets = auth, secrets
         self._login: Login | None = None
-        self._all: list[httpx.AsyncClient] = []
-        self._idle: list[httpx.AsyncClient] = []
+        self._all: list[httpx.AsyncHTTPTransport] = []
+        self._idle: list[httpx.AsyncHTTPTransport] = []
 
     async def __aenter__(self) -> ApiClient:
         import httpx
 
-        # A client for each request that may be under way, each with one connection: httpx looks through all connections
-        # of a client for each request, which with 16 of them costs as much as the request itself.
-        trusted, limits = httpx.create_ssl_context(), self._limits
+        # A transport for each request that may be under way, each with one connection: httpx looks through all
+        # connections of a transport for each request, which with 16 of them costs as much as the request itself. Its
+        # client above costs as much again, for cookies, redirects and logins, which aren't wanted here.
+        trusted, proxy = httpx.create_ssl_context(), _proxy(self.base_url)
+        one = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self._all = [
-            httpx.AsyncClient(
-                verify=trusted,
-                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-                timeout=httpx.Timeout(limits.total_seconds, connect=limits.connect_seconds),
-                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-                follow_redirects=False,
-            )
-            for _ in range(limits.concurrency)
+            httpx.AsyncHTTPTransport(verify=trusted, limits=one, proxy=proxy) for _ in range(self._limits.concurrency)
         ]
         self._idle = list(self._all)
         return self
@@ -184,14 +187,19 @@ class ApiClient:
         if not self._idle:
             raise RuntimeError("an ApiClient is used as `async with`")
         self.requests += 1
-        client, began = self._idle.pop(), time.monotonic()
+        transport, began = self._idle.pop(), time.monotonic()
         try:
+            request = httpx.Request(
+                method, url, params=query or None, headers={**HEADERS, **headers}, data=form, extensions=self._patience
+            )
             # Beside httpx's own timeouts, which a server that trickles byte by byte never meets.
             async with asyncio.timeout(self._limits.total_seconds):
-                async with client.stream(method, url, params=query or None, headers=headers, data=form) as got:
+                got = await transport.handle_async_request(request)
+                try:
                     body = await self._body(got)
-                    found = {name.lower(): value for name, value in got.headers.items()}
-                    return Answer(str(got.url), got.status_code, found, body, time.monotonic() - began)
+                finally:
+                    await got.aclose()
+            return Answer(str(request.url), got.status_code, _headers(got), body, time.monotonic() - began)
         except (TimeoutError, httpx.TimeoutException):
             raise TooSlow(f"no whole answer in {self._limits.total_seconds:g} s") from None
         except httpx.InvalidURL as error:
@@ -200,7 +208,7 @@ class ApiClient:
             # Its text, not its request: that one holds the login.
             raise NoAnswer(f"{_host(url)} doesn't answer: {type(error).__name__} {error}".rstrip()) from None
         finally:
-            self._idle.append(client)
+            self._idle.append(transport)
 
     async def _body(self, got: httpx.Response) -> bytes:
         most, parts, size = self._limits.response_bytes, list[bytes](), 0
@@ -210,6 +218,24 @@ class ApiClient:
                 raise TooLarge(f"an answer of more than {most} bytes", hint="limits.response_bytes")
             parts.append(part)
         return b"".join(parts)
+
+
+def _headers(got: httpx.Response) -> dict[str, str]:
+    """The headers by lower-case name; one that is there twice is one list."""
+    found: dict[str, str] = {}
+    for raw, value in got.headers.raw:
+        name, text = raw.decode("ascii", "replace").lower(), value.decode("utf-8", "replace")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for this URL, as for any other program."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def _problem(answer: Answer) -> ApiError | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.reader.document import Reading, read_text
-from lakeflow_job_meta.stages.config.openapi import MOST_BYTES
+from lakeflow_job_meta.reader.limits import MAX_BYTES
 
 SECONDS = 30.0
 
@@ -24,8 +24,8 @@ def fetch_document(url: str) -> Reading:
                 raise InputError(f"{url} answers with status {answer.status_code}")
             for part in answer.iter_bytes():
                 data += part
-                if len(data) > MOST_BYTES:
-                    raise InputError(f"{url} is larger than {MOST_BYTES // 2**20} MiB")
+                if len(data) > MAX_BYTES:
+                    raise InputError(f"{url} is larger than {MAX_BYTES // 2**20} MiB")
         return read_text(data.decode("utf-8"), url)
     except httpx.HTTPError as error:
         raise InputError(f"{url} can't be read: {type(error).__name__}") from None
