@@ -12,7 +12,6 @@ import os
 import queue
 import random
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,9 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from demo_api import run_source_stage
-from tour import all_jobs, check, fail, heading, ljm, say, show, sql
+from tour import ROOT, all_jobs, check, fail, heading, ljm, prepare, say, show, sql
 
-ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(".lakeflow/demo")
 INBOX = HOME / "inbox"
 TABLE = "main.retail.control"
@@ -103,7 +101,9 @@ WHERE module_name = 'stores';
 def main() -> None:
     """Run all steps in order."""
     started = time.monotonic()
-    prepare()
+    sys.path.insert(0, str(ROOT))
+    prepare(HOME, ENVIRONMENT)
+    INBOX.mkdir()
     say("One row of a Delta table is one task; the rows of one module are one job.")
     say("Here are the rows of a retail lakehouse, an embedded Delta store, and an")
     say(f"embedded workspace that speaks the Jobs API. All of it lives in {HOME}.")
@@ -120,22 +120,6 @@ def main() -> None:
     export()
     say(f"\nDone in {time.monotonic() - started:.0f} s.")
     try_next()
-
-
-def prepare() -> None:
-    """A fresh home; and nothing in the environment may lead to a real workspace."""
-    os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
-    for name in list(os.environ):
-        if name.startswith(("LAKEFLOW_", "DATABRICKS_")):
-            del os.environ[name]
-    os.environ.update(ENVIRONMENT)
-    from lakeflow_job_meta.workspace.launcher import stop_local
-
-    if HOME.exists():
-        stop_local(HOME)
-        shutil.rmtree(HOME)
-    INBOX.mkdir(parents=True)
 
 
 def load() -> None:

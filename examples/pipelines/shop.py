@@ -9,25 +9,21 @@ Each command shown is run as shown; whatever isn't as it should be ends the exam
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import os
-import shlex
-import shutil
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-ROOT = FOLDER.parents[1]
-sys.path[:0] = [str(FOLDER), str(ROOT)]
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent), str(FOLDER.parents[1])]
 
 from databases import PostgresDatabase, SqliteFile, postgres_binaries, postgres_server  # noqa: E402
 from shop_data import TABLES, Rows, first_wave, second_wave  # noqa: E402
+from tour import check, fail, heading, ljm, prepare, quietly, say, show  # noqa: E402
 
 HOME = Path(".lakeflow/shop")
 ENVIRONMENT = {
@@ -36,7 +32,6 @@ ENVIRONMENT = {
     "LAKEFLOW_STORE": "embedded",
     "LAKEFLOW_WORKSPACE": "local",
 }
-WIDTH = 80
 PATIENCE_SECONDS, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 240.0, 0.5, 5.0
 KEPT_AT = "{{secrets/shop/postgres}}"
 DIRECTIONS = ("source_to_dl", "dl_to_sink")
@@ -90,8 +85,11 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=[each.name for each in TABLES], help="only these tables")
     parser.add_argument("--stages", nargs="+", help="a template of just these, instead of the four that are built in")
     given = parser.parse_args()
-    prepare()
+    prepare(HOME, ENVIRONMENT)
+    from lakeflow_job_meta import JobOrchestrator
     from lakeflow_job_meta.workspace.launcher import stop_local
+
+    JobOrchestrator(ENVIRONMENT["LAKEFLOW_CONTROL_TABLE"]).ensure_setup()
 
     try:
         with databases(given.sqlite) as (source, sink):
@@ -128,23 +126,6 @@ def move(shop: Shop, tables: Sequence[str]) -> None:
     heading("Each run has a row, and each of its stages")
     show(ljm("pipelines", "runs", "show", str(last)))
     check_rest()
-
-
-def prepare() -> None:
-    """A fresh home; and nothing in the environment may lead to a real workspace."""
-    os.chdir(ROOT)
-    for name in list(os.environ):
-        if name.startswith(("LAKEFLOW_", "DATABRICKS_")):
-            del os.environ[name]
-    os.environ.update(ENVIRONMENT)
-    from lakeflow_job_meta import JobOrchestrator
-    from lakeflow_job_meta.workspace.launcher import stop_local
-
-    if HOME.exists():
-        stop_local(HOME)
-        shutil.rmtree(HOME)
-    HOME.mkdir(parents=True)
-    JobOrchestrator(ENVIRONMENT["LAKEFLOW_CONTROL_TABLE"]).ensure_setup()
 
 
 @contextmanager
@@ -236,48 +217,6 @@ def check_rest() -> None:
     with quietly():
         lines = ljm("plan")
     check("unchanged" in lines[-1], "a run changes no job: nothing is left to do")
-
-
-def ljm(*arguments: str) -> list[str]:
-    """Run one command, showing it; returns the lines of its output."""
-    from lakeflow_job_meta.cli.app import run
-
-    say(f"$ {shlex.join(['ljm', *arguments])}")
-    output, talk = io.StringIO(), io.StringIO()
-    with redirect_stdout(output), redirect_stderr(talk):
-        code = run(list(arguments))
-    if code:
-        show([*talk.getvalue().splitlines(), *output.getvalue().splitlines()])
-        fail(f"ljm {arguments[0]} {arguments[1]} exits with 0, not {code}")
-    return output.getvalue().strip("\n").splitlines()
-
-
-@contextmanager
-def quietly() -> Generator[None]:
-    with redirect_stdout(io.StringIO()):
-        yield
-
-
-def heading(text: str) -> None:
-    say(f"\n== {text}\n")
-
-
-def show(lines: Sequence[str]) -> None:
-    for line in lines:
-        say(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…")
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
-
-
-def check(holds: bool, what: str) -> None:
-    if not holds:
-        fail(what)
-
-
-def fail(what: str) -> NoReturn:
-    sys.exit(f"\nThe example expects that {what}, but it isn't so.")
 
 
 def _endpoint(kind: str, name: str, database: Database) -> list[str]:
