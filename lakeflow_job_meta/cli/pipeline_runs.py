@@ -248,8 +248,8 @@ class Started:
             hint = "`ljm pipelines sync` makes its rows of what is registered, `ljm apply` its job of those"
             raise InputError(f"{self.table.source_tablename} has no job for {direction} yet", hint=hint)
         run_id = runs.start(module, {"triggered_by": MANUAL, **self.span})
-        first = min(stages_of(job.settings).values(), key=lambda stage: stage.position)
-        self.ground.record.pending(run_id, first, datetime.now(UTC))
+        for first in (stage for stage in stages_of(job.settings).values() if stage.position == 1):
+            self.ground.record.pending(run_id, first, datetime.now(UTC))
         return module, run_id
 
     def _ended(self, run: Run) -> dict[str, Any]:

@@ -180,7 +180,8 @@ def test_each_error_is_told_in_its_runs_row_and_the_others_go_on(shop: Shop) -> 
         "UPDATE clock SET updated_at = '2026-11-01 08:00:00'",
     )
     ended = run_at_once(shop, ("gone", "no_column", "other_type", "null_key", "clock", "unreachable", "healthy"))
-    assert ended.pop("healthy")["status"] == "success"
+    healthy = ended.pop("healthy")
+    assert (healthy["status"], healthy["triggered_by"]) == ("success", "api")
     expected = {
         "gone": "gone", "no_column": "updated_at", "other_type": "status", "null_key": "1 rows .* have no updated_at",
         "clock": "the clock went backwards", "unreachable": "no/folder/shop.db",
