@@ -298,3 +298,15 @@ def test_a_stage_whose_row_is_bad_is_a_finding_with_the_nearest_name() -> None:
         "unknown key 'load_typ' for task_type pipeline_stage",
     ):  # fmt: skip
         assert expected in found, (expected, found)
+
+
+def test_a_sync_that_ended_between_its_two_commits_is_finished_by_the_next() -> None:
+    made = generated(rows())
+    sources, modules = stored(made)
+    only_modules = again(made, [], modules)
+    assert (only_modules.added, only_modules.module_upserts, only_modules.findings) == ([OUT, INTO], [], [])
+    assert len(only_modules.upserts) == 6
+    only_sources = again(made, sources, [])
+    assert (len(only_sources.module_upserts), only_sources.upserts, only_sources.findings) == (2, [], [])
+    gone = again(generated(rows([])), [], modules)
+    assert [row["module_name"] for row in gone.module_deletes] == [OUT, INTO]
