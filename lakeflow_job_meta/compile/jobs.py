@@ -114,8 +114,8 @@ def _with_environments(config: dict[str, Any], built: _Tasks) -> dict[str, Any]:
     """The module's settings with the environments that its tasks need; one of that name in them is taken as it is."""
     if not built.environments:
         return config
-    listed = config.get("environments") or []
-    named = {each.get("environment_key") for each in listed}
+    listed: Sequence[Any] = config.get("environments") or ()
+    named = {mapping(each).get("environment_key") for each in listed}
     return {
         **config,
         "environments": [*listed, *(each for key, each in built.environments.items() if key not in named)],
