@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from lakeflow_job_meta import PipelineRegistry
 from tests.acceptance.steps import wait_for
 from tests.databases.server import DatabaseServer
 from tests.local_server import running_server
@@ -68,6 +69,7 @@ def test_a_table_moves_from_the_source_over_the_lake_into_the_sink_and_both_runs
     assert shop.row("customers")["dl_to_sink_last_loader_run_status"] == "success"
     assert shop.row("customers")["dl_to_sink_last_loader_run_timestamp"] is not None
     assert shop.orchestrator.plan().empty, "a run never changes its own job"
+    assert PipelineRegistry(shop.control_table, settings=shop.settings).check() == []
 
 
 def test_from_postgres_over_the_lake_into_postgres_with_the_password_in_a_secret_scope(on_postgres: Shop) -> None:
