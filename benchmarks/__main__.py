@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 
@@ -21,8 +22,9 @@ def main() -> None:
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--save", action="store_true", help="write results.json, and plot and tables in docs/")
     given = parser.parse_args()
+    load = os.getloadavg()[0]
     runs = [run for size in given.modules for ms in given.latency_ms for run in measured(size, ms, given.repeat)]
-    results = Results(where_and_when(), given.repeat, runs)
+    results = Results(where_and_when(load), given.repeat, runs)
     print(results.to_json() if given.output == "json" else report(results, results.sizes))
     if given.save:
         from benchmarks.plot import draw

@@ -41,6 +41,7 @@ def made_line(results: Results) -> str:
     """When, where, with which versions."""
     made = dict(results.made)
     machine = f"{made.pop('date')}, {made.pop('cores')} cores, {made.pop('system')}"
+    machine += f", load {load} before" if (load := made.pop("load", "")) else ""
     versions = ", ".join(f"{name} {number}" for name, number in made.items())
     each = f"the least of {results.repeats} runs" if results.repeats > 1 else "one run"
     return f"Measured {machine}; {versions}.\nEach figure: {each}."

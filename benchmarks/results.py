@@ -62,9 +62,10 @@ def read_results(path: Path = FILE) -> Results:
     return Results(data["made"], data["repeats"], runs)
 
 
-def where_and_when() -> dict[str, str]:
-    """The day, the machine's class, and the versions."""
+def where_and_when(load: float) -> dict[str, str]:
+    """The day, the machine's class, the versions; `load` is how much else it had to do before."""
     made = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "cores": str(os.cpu_count()), "system": platform.system()}
+    made["load"] = f"{load:.1f}"
     return {**made, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 

@@ -445,7 +445,7 @@ class JobOrchestrator:
         Returns:
             One entry a module: module, job_id, job_name, status, applied_at, applied_by, control_version, last_error,
             to_do (the action that a plan has), drift (paths of fields that differ in the workspace, see Action.drift;
-            None where it wasn't looked at).
+            None where it wasn't looked at, and where the module can't go on).
         """
         self._check_readable()
         plan = self._planning.make(Request(refresh=refresh, offline=not refresh))
@@ -464,7 +464,7 @@ class JobOrchestrator:
                     "control_version": row.control_version if row else None,
                     "last_error": row.last_error if row else None,
                     "to_do": to_do,
-                    "drift": list(action.drift) if refresh else None,
+                    "drift": list(action.drift) if refresh and not action.failed else None,
                 }
             )
         return entries

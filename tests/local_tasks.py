@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import itertools
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,19 @@ from lakeflow_job_meta.local.tasks.limits import Limits
 from lakeflow_job_meta.local.tasks.order import Execution, TaskOrder, TaskResult
 
 NUMBERS = itertools.count(1)
+WHEEL_CODE = """
+import sys
+from importlib.resources import files
+def main():
+    print("main", sys.argv, files(__package__).joinpath("data.txt").read_text())
+def direct():
+    print("direct", sys.argv[1:])
+def broken():
+    raise ValueError("in the wheel")
+def leave():
+    sys.exit(4)
+"""
+"""What is in the wheel, beside its packaging."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,29 @@ def put_file(client: WorkspaceClient, path: str, content: bytes) -> None:
     client.workspace.mkdirs(path.rpartition("/")[0])
     text = base64.b64encode(content).decode()
     client.workspace.import_(path, content=text, format=ImportFormat.RAW, overwrite=True)
+
+
+def wheel(name: str = "retail_etl", code: str = WHEEL_CODE, requires: str = "") -> bytes:
+    """A wheel as setuptools builds it, with an entry point in a group of its own."""
+    info = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}/__init__.py": "from retail_etl.jobs import direct\n" if name == "retail_etl" else code,
+        f"{name}/jobs.py": code,
+        f"{name}/data.txt": "packaged",
+        f"{name}-1.0.data/purelib/{name}_extra.py": "EXTRA = 1",
+        f"{name}-1.0.data/scripts/run-it": "#!python\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n{requires}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": (
+            f"[group_of_ours]\nload = {name}.jobs:main\nfail = {name}.jobs:broken\nleave = {name}.jobs:leave\n"
+        ),
+        f"{info}/RECORD": "",
+    }
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return made.getvalue()
 
 
 def until(condition: Callable[[], Any], seconds: float = 20) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,7 +10,16 @@ import typer
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.render import print_data, print_json, print_table, say
 from lakeflow_job_meta.diagnostics import counted
+from lakeflow_job_meta.errors import UsageError
 from lakeflow_job_meta.settings import LOCAL, Settings
+
+
+class SqlEngine(StrEnum):
+    """What carries out SQL tasks."""
+
+    EMBEDDED = "embedded"
+    SPARK = "spark"
+
 
 app = typer.Typer(help="The embedded workspace.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -21,8 +31,14 @@ def serve(
     stub_unsupported: Annotated[
         bool, typer.Option("--stub-unsupported", help="Tasks that can't run here (pipelines, JARs, …) succeed unrun.")
     ] = False,
+    sql_engine: Annotated[
+        SqlEngine,
+        typer.Option("--sql-engine", help="What carries out SQL tasks: the embedded tables' own SQL, or Spark."),
+    ] = SqlEngine.EMBEDDED,
     home: options.Home = None,
 ) -> int:
+    if sql_engine is SqlEngine.SPARK:
+        _require_spark()
     from lakeflow_job_meta.local.server import main
     from lakeflow_job_meta.workspace.launcher import find_local, stop_local
 
@@ -35,6 +51,7 @@ def serve(
     arguments += ["--port", str(port)] if port else []
     arguments += ["--strict"] if strict else []
     arguments += ["--stub-unsupported"] if stub_unsupported else []
+    arguments += ["--sql-engine", sql_engine.value]
     return main(arguments)
 
 
@@ -74,6 +91,13 @@ def stop(home: options.Home = None, output: options.OutputFormat = options.Outpu
     else:
         say("stopped" if stopped else "it wasn't running")
     return 0
+
+
+def _require_spark() -> None:
+    from lakeflow_job_meta.store.spark_embedded import what_is_missing
+
+    if missing := what_is_missing():
+        raise UsageError(f"SQL tasks can't run on Spark: {missing}", hint="docs/tasks.md shows how it is set up")
 
 
 def _settings(home: str | None) -> Settings:

@@ -12,7 +12,7 @@ import typer
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.render import print_data, print_plan, say
 from lakeflow_job_meta.diagnostics import counted
-from lakeflow_job_meta.errors import InputError, UsageError
+from lakeflow_job_meta.errors import ApplyError, InputError, UsageError
 
 if TYPE_CHECKING:
     from lakeflow_job_meta.model.plan import Plan
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAME = "plan"
 HELP = "Show what apply would do; change nothing."
 
-CHANGES, ERRORS = 2, 1
+CHANGES = 2
 
 
 def command(
@@ -62,7 +62,7 @@ def command(
         select or None, refresh=refresh, prune=prune
     )
     if drift_only:
-        found = found.without({action.module for action in found.actions if not action.drift})
+        found = found.only_drift
     if output is options.Output.JSON:
         print_data(found.to_json())
     else:
@@ -70,10 +70,14 @@ def command(
     if out is not None:
         saved = SavedPlan.of(found, asdict(settings), select=select or None, prune=prune)
         _save(saved.to_json(found), out, found)
-    if not detailed_exitcode:
-        return 0
+    if found.failed:
+        # As apply does of the same plan: who plans in a pipeline has to learn of it before.
+        raise ApplyError(
+            f"{counted(len(found.failed), 'module')} can't go on; all others are planned",
+            failures={action.module: action.reason for action in found.failed},
+        )
     changes = found.effective or (drift_only and found.actions)
-    return ERRORS if found.failed else CHANGES if changes else 0
+    return CHANGES if detailed_exitcode and changes else 0
 
 
 def _save(text: str, out: Path, plan: Plan) -> None:

@@ -7,7 +7,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,8 +19,6 @@ from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import ApplyError, InputError, LakeflowJobMetaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
     from lakeflow_job_meta.model.finding import Finding
@@ -85,8 +84,17 @@ def print_rows(rows: Sequence[Mapping[str, Any]], output: Rows) -> None:
         say(counted(len(rows), "row"))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table to stdout; long cells fold, nothing is cut. Too wide for the terminal: each row as lines of its own."""
+def table_width() -> int | None:
+    """What a table has to fit into; None: as wide as the terminal, or as COLUMNS says."""
+    asked = os.environ.get("COLUMNS", "")
+    return None if sys.stdout.isatty() or (asked.isdecimal() and int(asked) > 0) else WIDE
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], sentence: Callable[[Sequence[str]], str] | None = None
+) -> None:
+    """A table to stdout; long cells fold, nothing is cut. Where it is too wide: each row as a sentence, or as lines of
+    its own."""
     if not columns:
         return
     from rich import box
@@ -94,10 +102,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE)
+    console = Console(file=sys.stdout, width=table_width())
     rows = list(rows)
     if _least_width(columns, rows) > console.width:
-        _print_records(console, columns, rows)
+        if sentence is None:
+            _print_records(console, columns, rows)
+        else:
+            told = (textwrap.fill(sentence(row), console.width, subsequent_indent="    ") for row in rows)
+            print_data("\n".join(told))
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
     for column in columns:

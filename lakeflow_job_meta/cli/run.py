@@ -62,6 +62,7 @@ def ended(runs: ModuleRuns, module: str, watched: tuple[Run, bool], output: opti
         RunFailed: without success, and not because of Ctrl-C.
     """
     run, interrupted = watched
+    run = runs.with_iterations(run)
     left = outputs_of(runs, run)
     if output is options.Output.JSON:
         print_json({"module": module, **run.to_dict(), "outputs": left})

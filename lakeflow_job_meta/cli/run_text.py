@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Any
@@ -13,6 +13,9 @@ from lakeflow_job_meta.model.run import Run, TaskRun
 
 NAME, STATE, TIME = 24, 18, 9
 """Columns of the chart before its bars."""
+
+SHOWN = 20
+"""So many iterations of a loop have a line."""
 
 STEP = timedelta(milliseconds=1)
 
@@ -54,15 +57,45 @@ def details(run: Run, width: int = 80) -> list[str]:
 
 
 def gantt(run: Run, now: datetime, width: int = 80) -> list[str]:
-    """A line for each attempt of each task: when it ran within the run."""
+    """A line for each attempt of each task: when it ran within the run; of a loop's iterations those that failed and
+    the first others, SHOWN in all."""
     room = max(10, width - NAME - STATE - TIME - 5)
     end = max([run.end or now, *(task.end for task in run.tasks if task.end)])
     span = max((end - run.start) / STEP, 1.0)
-    return [_bar(run, task, now, span, room) for task in run.tasks]
+    lines: list[str] = []
+    for task in run.tasks:
+        lines.append(_bar(run, task, _name(task), now, span, room))
+        iterations = [each for each in run.iterations if each.loop_run_id == task.task_run_id]
+        names = names_of(iterations)
+        first = {each.task_run_id for each in sorted(iterations, key=lambda each: not each.failed)[:SHOWN]}
+        shown = [each for each in iterations if each.task_run_id in first]
+        lines += [_bar(run, each, f"  {names[each.task_run_id]}", now, span, room) for each in shown]
+        if len(iterations) > SHOWN:
+            lines.append(f"    and {len(iterations) - SHOWN} more")
+    return lines
 
 
-def _bar(run: Run, task: TaskRun, now: datetime, span: float, room: int) -> str:
-    name = task.task_key if task.attempt == 1 else f"{task.task_key} #{task.attempt}"
+def names_of(iterations: Iterable[TaskRun]) -> dict[int, str]:
+    """What people call the iterations of loops, by their run: the task's key with the iteration's number in its loop.
+
+    >>> names_of([TaskRun(7, "one", "TERMINATED", loop_run_id=1), TaskRun(8, "one", "TERMINATED", loop_run_id=1)])
+    {7: 'one[1]', 8: 'one[2]'}
+    """
+    numbers: dict[int | None, dict[int, int]] = {}
+    names: dict[int, str] = {}
+    for each in iterations:
+        of_loop = numbers.setdefault(each.loop_run_id, {})
+        # A further attempt of an iteration names the first one.
+        number = of_loop.setdefault(each.original_id or each.task_run_id, len(of_loop) + 1)
+        names[each.task_run_id] = _name(each, f"[{number}]")
+    return names
+
+
+def _name(task: TaskRun, number: str = "") -> str:
+    return f"{task.task_key}{number}" + (f" #{task.attempt}" if task.attempt > 1 else "")
+
+
+def _bar(run: Run, task: TaskRun, name: str, now: datetime, span: float, room: int) -> str:
     name = name if len(name) <= NAME else f"{name[: NAME - 1]}…"
     began = task.start if task.start and task.word not in UNRUN else None
     if began is None:
@@ -79,12 +112,14 @@ UNRUN = ("BLOCKED", "UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLUDED", "DISABLE
 
 
 def output_lines(output: Mapping[str, Any]) -> list[str]:
-    """What a task left, as `runs/get-output` tells it: error, result, logs."""
-    lines: list[str] = []
-    if error := output.get("error"):
-        lines += str(error).splitlines()
-    if trace := output.get("error_trace"):
-        lines += str(trace).splitlines()
+    """What a task left, as `runs/get-output` tells it: error, result, logs.
+
+    >>> output_lines({"error": "ValueError: no", "error_trace": "line 1: f()\\nValueError: no", "logs": "printed\\n"})
+    ['line 1: f()', 'ValueError: no', 'printed']
+    """
+    error, trace = str(output.get("error") or ""), str(output.get("error_trace") or "")
+    lines = [] if error in trace else error.splitlines()  # a trace mostly ends with its error
+    lines += trace.splitlines()
     if (result := mapping(output.get("notebook_output")).get("result")) is not None:
         lines += [f"result: {result}"]
     if child := mapping(output.get("run_job_output")).get("run_id"):

@@ -11,7 +11,7 @@ import typer
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.default_group import ListsByDefault
 from lakeflow_job_meta.cli.render import print_data, print_json, print_table, say
-from lakeflow_job_meta.cli.run_text import STEP, details, duration, gantt, headline, output_lines
+from lakeflow_job_meta.cli.run_text import STEP, details, duration, gantt, headline, names_of, output_lines
 from lakeflow_job_meta.cli.since import parse_since
 from lakeflow_job_meta.errors import WorkspaceError
 
@@ -31,8 +31,8 @@ Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="How long ago (30m, 12h, 1d, 2w), or an ISO 8601 time.")
 ]
 
-LAST_LINES = 10
-"""So much of each output is shown; `ljm logs` has all of it."""
+LAST_LINES, FIRST_FAILED = 10, 5
+"""So much of each output is shown, and of so many failed iterations; `ljm logs` has all of it."""
 
 
 def orchestrator_of(control_table: str | None, home: str | None, workspace: str | None) -> JobOrchestrator:
@@ -82,7 +82,7 @@ def show(
     output: options.OutputFormat = options.Output.TEXT,
 ) -> int:
     runs = orchestrator_of(control_table, home, workspace).runs
-    run = runs.find(run_id)
+    run = runs.with_iterations(runs.find(run_id))
     module = runs.modules().get(run.job_id, "")
     left = outputs_of(runs, run)
     if output is options.Output.JSON:
@@ -93,15 +93,20 @@ def show(
 
 
 def outputs_of(runs: ModuleRuns, run: Run) -> dict[str, dict[str, Any]]:
-    """What the last attempt of each task left, by task; tasks that left nothing aren't in it."""
+    """What the last attempt of each task left, by task, and what the first failed iterations of its loops did; tasks
+    that left nothing aren't in it."""
+    names = names_of(run.iterations)
+    latest = {task.task_run_id for task in run.latest}
+    failed = [each for each in run.iterations if each.failed and each.loop_run_id in latest][:FIRST_FAILED]
     left: dict[str, dict[str, Any]] = {}
-    for task in run.latest:
+    for task in (*run.latest, *failed):
         if not task.ended or task.word in ("UPSTREAM_FAILED", "UPSTREAM_CANCELED", "EXCLUDED", "DISABLED"):
             continue
+        name = names.get(task.task_run_id, task.task_key)
         try:
-            left[task.task_key] = runs.output(run, task)
+            left[name] = runs.output(run, task)
         except WorkspaceError as error:
-            left[task.task_key] = {"error": f"its output can't be told: {error.message}"}
+            left[name] = {"error": f"its output can't be told: {error.message}"}
     return left
 
 
@@ -122,17 +127,13 @@ def print_run(module: str, run: Run, left: dict[str, dict[str, Any]]) -> None:
 @app.command("collect", help="Bring the ledger up to date: a row for each run of our jobs, and for each of its tasks.")
 def collect(
     since: Since = None,
-    outputs: Annotated[
-        bool,
-        typer.Option("--outputs", help="Ask for each task's output too, one request each: for rows read and written."),
-    ] = False,
     control_table: options.ControlTable = None,
     home: options.Home = None,
     workspace: options.WorkspaceName = None,
     output: options.OutputFormat = options.Output.TEXT,
 ) -> int:
     start = parse_since(since, datetime.now(UTC))
-    collected = orchestrator_of(control_table, home, workspace).runs.collect(start, every_output=outputs)
+    collected = orchestrator_of(control_table, home, workspace).runs.collect(start)
     if output is options.Output.JSON:
         print_json(collected.to_dict())
         return 0

@@ -11,7 +11,7 @@ import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.lease import monitor_text
-from lakeflow_job_meta.cli.render import WIDE, print_data, print_json, print_table, say
+from lakeflow_job_meta.cli.render import print_data, print_json, print_table, say, table_width
 from lakeflow_job_meta.cli.run_text import duration
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _print(rows: Sequence[Mapping[str, Any]], *, drift: bool) -> None:
         table.add_column(Text(column), overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         table.add_row(*(Text(_cell(row[column])) for column in columns))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE).print(table)
+    Console(file=sys.stdout, width=table_width()).print(table)
 
 
 def _cell(value: object) -> str:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 COLORS = {"SUCCESS": "green", "SUCCESS_WITH_FAILURES": "yellow", "RUNNING": "cyan", "FAILED": "red", "TIMEDOUT": "red"}
 TAIL = 3
-"""So many last lines of what a task left are shown below it."""
+"""So many last lines of what a task left, or has printed so far, are shown below it."""
+ASKED = 4
+"""So many tasks that go on are asked at each look what they have printed."""
 
 
 def watch(runs: ModuleRuns, module: str, run_id: int) -> tuple[Run, bool]:
@@ -79,17 +81,19 @@ def _tree(module: str, run: Run, tails: Tails) -> RenderableType:
 
     now = datetime.now(UTC)
     tree = Tree(Text(headline(module, run, now), COLORS.get(run.word, "")))
+    so_far = tails.so_far(run)
     for task in run.tasks:
         began = task.start if task.start and task.word not in UNRUN else None
         took = duration(((task.end or now) - began) / STEP) if began else ""
+        took += f"  {task.loop}" if task.loop and task.loop.total else ""
         branch = tree.add(Text.assemble((f"{task.word:<10}", COLORS.get(task.word, "dim")), f" {_name(task)}  {took}"))
-        for line in tails.of(run, task):
+        for line in so_far.get(task.task_run_id) or tails.of(run, task):
             branch.add(Text(line, "dim", overflow="ellipsis", no_wrap=True))
     return tree
 
 
 class Tails:
-    """The last lines of what tasks left, each asked for once, when its task has ended."""
+    """The last lines of what tasks left, asked for once when a task has ended, and of what those that go on print."""
 
     def __init__(self, runs: ModuleRuns) -> None:
         self._runs = runs
@@ -100,12 +104,19 @@ class Tails:
         if not task.ended or task.word in UNRUN:
             return []
         if task.task_run_id not in self._known:
-            try:
-                lines = output_lines(self._runs.output(run, task))
-            except WorkspaceError as error:
-                lines = [f"its output can't be told: {error.message}"]
-            self._known[task.task_run_id] = lines[-TAIL:]
+            self._known[task.task_run_id] = self._ask(run, task)
         return self._known[task.task_run_id]
+
+    def so_far(self, run: Run) -> dict[int, list[str]]:
+        """Of the first tasks that run now, where the workspace tells it."""
+        running = [task for task in run.tasks if task.word == "RUNNING" and task.loop is None][:ASKED]
+        return {task.task_run_id: self._ask(run, task) for task in running}
+
+    def _ask(self, run: Run, task: TaskRun) -> list[str]:
+        try:
+            return output_lines(self._runs.output(run, task))[-TAIL:]
+        except WorkspaceError as error:
+            return [f"its output can't be told: {error.message}"]
 
 
 def _name(task: TaskRun) -> str:

@@ -85,7 +85,10 @@ class NoteVersion:
         return table.properties.get(SCHEMA_VERSION) == str(self.version)
 
 
-ADDED: Mapping[tuple[str, int], tuple[str, ...]] = {("jobs", 2): ("modules_version",)}
+ADDED: Mapping[tuple[str, int], tuple[str, ...]] = {
+    ("jobs", 2): ("modules_version",),
+    ("task_runs", 2): ("loop_run_id",),
+}
 """The columns that each schema version of each table has beside those of the version before."""
 
 

@@ -31,7 +31,17 @@ def changes(before: Settings, after: Settings, rules: Rules) -> tuple[FieldChang
     >>> changes({"tags": {"a": "1"}}, {"tags": {"a": "2"}}, load_rules())[0].path
     'tags.a'
     """
-    return tuple(_changes(before, after, "", (), rules))
+    return tuple(FieldChange(each.path, each.observed, each.new) for each in three_way({}, after, before, rules))
+
+
+def three_way(recorded: Settings, after: Settings, observed: Settings, rules: Rules) -> tuple[FieldChange, ...]:
+    """What makes `after` of what is observed, field by field, each with what was recorded of it.
+
+    >>> from lakeflow_job_meta.engine.rules import load_rules
+    >>> three_way({"timeout_seconds": 1}, {"timeout_seconds": 3}, {"timeout_seconds": 2}, load_rules())
+    (FieldChange('timeout_seconds', old=1, new=3, observed=2),)
+    """
+    return tuple(_changes(recorded, (observed, after), "", (), rules))
 
 
 def union(left: Settings, right: Settings, rules: Rules) -> Settings:
@@ -137,23 +147,26 @@ def _equal(desired: Any, observed: Any, rule: FieldRule) -> bool:
     return False
 
 
-def _changes(before: Any, after: Any, path: str, shape: Shape, rules: Rules) -> Iterator[FieldChange]:
-    if before is after or before == after:
+def _changes(recorded: Any, values: tuple[Any, Any], path: str, shape: Shape, rules: Rules) -> Iterator[FieldChange]:
+    """What makes the second value of the first one."""
+    observed, after = values
+    if observed is after or observed == after:
         return
     rule = rules.at(shape)
-    if rule.list_key is not None and (isinstance(before, list) or isinstance(after, list)):
+    if rule.list_key is not None and (isinstance(observed, list) or isinstance(after, list)):
         # A whole list that comes or goes is told entry by entry too.
-        before = cast("Any", [] if before is MISSING else before)
+        observed = cast("Any", [] if observed is MISSING else observed)
         after = cast("Any", [] if after is MISSING else after)
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        old, new = cast("Settings", before), cast("Settings", after)
-        for name in (*old, *(name for name in new if name not in old)):
+    if isinstance(observed, Mapping) and isinstance(after, Mapping):
+        had, there, new = mapping(recorded), cast("Settings", observed), cast("Settings", after)
+        for name in (*there, *(name for name in new if name not in there)):
+            pair = there.get(name, MISSING), new.get(name, MISSING)
             inner = f"{path}.{name}" if path else name
-            yield from _changes(old.get(name, MISSING), new.get(name, MISSING), inner, (*shape, name), rules)
-    elif isinstance(before, list) and isinstance(after, list) and rule.list_key is not None:
-        old, new = _by_key(before, rule), _by_key(after, rule)
-        for key in (*old, *(key for key in new if key not in old)):
-            inner = f"{path}[{key}]"
-            yield from _changes(old.get(key, MISSING), new.get(key, MISSING), inner, (*shape, "*"), rules)
+            yield from _changes(had.get(name, MISSING), pair, inner, (*shape, name), rules)
+    elif isinstance(observed, list) and isinstance(after, list) and rule.list_key is not None:
+        had, there, new = _by_key(recorded, rule), _by_key(observed, rule), _by_key(after, rule)
+        for key in (*there, *(key for key in new if key not in there)):
+            pair = there.get(key, MISSING), new.get(key, MISSING)
+            yield from _changes(had.get(key, MISSING), pair, f"{path}[{key}]", (*shape, "*"), rules)
     else:
-        yield FieldChange(path, before, after)
+        yield FieldChange(path, recorded, after, observed)

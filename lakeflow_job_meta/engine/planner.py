@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from lakeflow_job_meta.engine.diff import changes, merge
+from lakeflow_job_meta.engine.diff import changes, merge, three_way
 from lakeflow_job_meta.engine.drift import IGNORE, REPORT, Pattern, parse_pattern
 from lakeflow_job_meta.engine.identity import TAG, Identity, module_hash
 from lakeflow_job_meta.engine.kept import NOT_KEPT_HINT, not_kept, tried_in_vain
@@ -14,6 +14,7 @@ from lakeflow_job_meta.engine.observe import Observation
 from lakeflow_job_meta.engine.pausing import PAUSED, fired_by, is_paused, with_pause
 from lakeflow_job_meta.engine.rules import Rules
 from lakeflow_job_meta.engine.targets import (
+    ACTIVE,
     INACTIVE,
     PAUSED_BY_US,
     desired_settings,
@@ -33,7 +34,7 @@ from lakeflow_job_meta.model.job import (
     Settings,
     mapping,
 )
-from lakeflow_job_meta.model.plan import MISSING, Action, ActionKind, FieldChange
+from lakeflow_job_meta.model.plan import DRIFT, MISSING, Action, ActionKind, FieldChange
 
 AFTER_APPLY = "(known after apply)"
 
@@ -179,7 +180,7 @@ def _plan_adoption(action: Action, desired: DesiredJob, job: ObservedJob, world:
         kind=ActionKind.ADOPT,
         reason="made by us but not recorded: found by its tag",
         job_id=job.job_id,
-        changes=_shown(changes(job.settings, target, world.rules)),
+        changes=_shown(three_way({}, target, job.settings, world.rules)),
     )
 
 
@@ -227,15 +228,17 @@ def _plan_existing(action: Action, desired: DesiredJob, recorded: RecordedJob, w
     changed = changes(before, target, world.rules)
     if asks_the_same and world.observation is not None and tried_in_vain(recorded, changed):
         return replace(action, reason=f"stopped: {not_kept(changed)}; {NOT_KEPT_HINT}", failed=True)
-    found = _shown(changed) + _query_changes(desired, recorded, seen)
-    action = replace(action, reported=_reported(wanted, desired, recorded, before, world, target))
+    told = three_way(recorded.settings, target, before, world.rules) if changed and world.observation else changed
+    found = _shown(told) + _query_changes(desired, recorded, seen)
+    reported = _reported(wanted, desired, recorded, before, world, target)
+    action = replace(action, reported=reported, drifted=_drifted(found, desired, recorded, before, world))
     if resumes:
         return replace(action, kind=ActionKind.RESUME, reason="active again", changes=found)
     if rows_changed:
         reason = "rows changed" if found else "rows changed, the job is already so"
         return replace(action, kind=ActionKind.UPDATE, reason=reason, changes=found)
     if found:
-        return replace(action, kind=ActionKind.UPDATE, reason="drift: changed in the workspace", changes=found)
+        return replace(action, kind=ActionKind.UPDATE, reason=DRIFT, changes=found)
     return action
 
 
@@ -269,7 +272,8 @@ def _plan_inactive(action: Action, world: World) -> Action:
         return replace(action, reason=f"{why}; paused already")
     found = changes(before, with_pause(before, PAUSED), world.rules) if firing else ()
     reason = why if firing else f"{why}; nothing fires it"
-    return replace(action, kind=ActionKind.PAUSE, reason=reason, changes=found)
+    fires_again = tuple(change.path for change in found) if already else ()
+    return replace(action, kind=ActionKind.PAUSE, reason=reason, changes=found, drifted=fires_again)
 
 
 def _deletes(action: Action, world: World) -> bool:
@@ -319,7 +323,33 @@ def _reported(
         return ()
     own = tuple(parse_pattern(path) for path in desired.lifecycle.ignore_drift)
     mended = target_settings(wanted, recorded, before, world.rules, own + world.policy.patterns(IGNORE))
-    return changes(target, mended, world.rules)
+    return three_way(recorded.settings, mended, target, world.rules)
+
+
+def _drifted(
+    found: Sequence[FieldChange], desired: DesiredJob, recorded: RecordedJob, before: Settings, world: World
+) -> tuple[str, ...]:
+    """Which of these changes others made necessary: what is there isn't what was applied, whatever the rows ask for
+    now. After an interrupted action nobody can tell.
+    """
+    seen = world.observation
+    if seen is None or recorded.pending is not None or not found:
+        return ()
+    kept = target_settings(
+        recorded.settings, replace(recorded, status=ACTIVE), before, world.rules, left_alone(desired, world.policy)
+    )
+    strayed = {change.path for change in changes(before, kept, world.rules)}
+    if recorded.status != ACTIVE:
+        strayed = {path for path in strayed if not path.endswith(".pause_status")}  # that is our own pause
+    # A query whose text the rows change differs from them too: that is no work of others.
+    wanted = {source: query.fingerprint for source, query in desired.queries.items()}
+    queries = tuple(
+        f"queries[{source}]"
+        for source, query in recorded.queries.items()
+        if query.query_id in seen.lost_queries
+        or (query.query_id in seen.edited_queries and wanted.get(source) == query.fingerprint)
+    )
+    return tuple(change.path for change in found if change.path in strayed or change.path.startswith(queries))
 
 
 def _query_changes(desired: DesiredJob, recorded: RecordedJob, seen: Observation) -> tuple[FieldChange, ...]:

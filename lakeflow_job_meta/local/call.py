@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 JSON = "application/json"
 
 
+ENGINES = ("embedded", "spark")
+"""What can carry out SQL tasks: the store's front door, which is used unless told otherwise, or Spark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How the server was started; see `server.py` for what each means."""
@@ -27,6 +31,7 @@ class Options:
     list_lag_seconds: float = 0.0
     stub_unsupported: bool = False
     fire_triggers: bool = False
+    sql_engine: str = "embedded"
     max_body_bytes: int = 16 * 1024 * 1024
     max_file_bytes: int = 512 * 1024 * 1024
 

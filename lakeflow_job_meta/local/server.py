@@ -23,7 +23,7 @@ from typing import IO, Any
 import uvicorn
 
 from lakeflow_job_meta.local.app import Application
-from lakeflow_job_meta.local.call import Options
+from lakeflow_job_meta.local.call import ENGINES, Options
 from lakeflow_job_meta.local.state import State
 
 LOG = logging.getLogger("lakeflow_job_meta.local")
@@ -171,6 +171,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Options, int, float, bool]:
     parser.add_argument("--token-per-workspace", action="store_true", help="any token opens a workspace of its own")
     parser.add_argument("--stub-unsupported", action="store_true", help="tasks that can't run here succeed unrun")
     parser.add_argument("--fire-triggers", action="store_true", help="start jobs by schedule and trigger")
+    parser.add_argument("--sql-engine", choices=ENGINES, default=ENGINES[0], help="what carries out SQL tasks")
     parser.add_argument("--faults", action="store_true", help="serve /local/faults, for tests")
     parser.add_argument("--list-lag", type=float, default=0, help="seconds until a new job is listed, for tests")
     parser.add_argument("--foreground", action="store_true", help="print the address and log to standard error too")
@@ -178,7 +179,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Options, int, float, bool]:
     options = Options(
         home=given.home.resolve(), strict=given.strict, token_per_workspace=given.token_per_workspace,
         faults=given.faults, list_lag_seconds=given.list_lag,
-        stub_unsupported=given.stub_unsupported, fire_triggers=given.fire_triggers,
+        stub_unsupported=given.stub_unsupported, fire_triggers=given.fire_triggers, sql_engine=given.sql_engine,
     )  # fmt: skip
     return options, given.port, given.idle_seconds, given.foreground
 

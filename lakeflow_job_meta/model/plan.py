@@ -28,28 +28,42 @@ class ActionKind(StrEnum):
     SKIP = "skip"
 
 
-class _Missing:
-    """Stands for a field that isn't there, which null doesn't."""
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Stands for a value that isn't there, which null doesn't."""
+
+    name: str
 
     def __repr__(self) -> str:
-        return "MISSING"
+        return self.name
 
 
-MISSING: Any = _Missing()
+MISSING: Any = _Mark("MISSING")
+UNSEEN: Any = _Mark("UNSEEN")
+NO_VALUE = (MISSING, UNSEEN)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field of a job: what is there, what will be there; MISSING stands for absent."""
+    """One field of a job: what it was when last applied, what it will be, what the workspace holds now.
+
+    MISSING stands for absent, UNSEEN for a workspace that wasn't looked at.
+    """
 
     path: str
     old: Any = MISSING
     new: Any = MISSING
+    observed: Any = UNSEEN
+
+    @property
+    def there(self) -> Any:
+        """What is going to be replaced, as far as it is known."""
+        return self.old if self.observed is UNSEEN else self.observed
 
     @property
     def sign(self) -> str:
         """`+` added, `-` removed, `~` changed."""
-        return "+" if self.old is MISSING else "-" if self.new is MISSING else "~"
+        return "+" if self.there is MISSING else "-" if self.new is MISSING else "~"
 
     @property
     def removes_task(self) -> bool:
@@ -58,17 +72,18 @@ class FieldChange:
     @property
     def shown(self) -> FieldChange:
         """The change as it may be shown: without secrets. It is listed, so the two values differ, masked or not."""
-        old, new = (value if value is MISSING else masked_at(value, self.path) for value in (self.old, self.new))
-        return replace(self, old=old, new=new)
+        values = (self.old, self.new, self.observed)
+        old, new, observed = (value if value in NO_VALUE else masked_at(value, self.path) for value in values)
+        return replace(self, old=old, new=new, observed=observed)
 
     def to_dict(self) -> dict[str, Any]:
         """The change as JSON-ready values, secrets and all."""
-        known = {"old": self.old, "new": self.new}
-        return {"path": self.path, **{key: value for key, value in known.items() if value is not MISSING}}
+        known = {"old": self.old, "new": self.new, "observed": self.observed}
+        return {"path": self.path, **{key: value for key, value in known.items() if value not in NO_VALUE}}
 
     def __repr__(self) -> str:
         shown = self.shown
-        return f"FieldChange({shown.path!r}, old={shown.old!r}, new={shown.new!r})"
+        return f"FieldChange({shown.path!r}, old={shown.old!r}, new={shown.new!r}, observed={shown.observed!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,10 @@ class Cause:
         }
 
 
+DRIFT = "drift: changed in the workspace"
+"""The reason of an action that does nothing but put drift right."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnyAction:
     """What is to be done to one thing, and why."""
@@ -117,8 +136,9 @@ class Action(AnyAction):
     """One module's part of a plan.
 
     `failed` marks a module that can't go on by itself (frozen by bad rows, a job that isn't ours any more): it is
-    skipped, and the reason says why. `reported` is drift that is told but stays. `causes` are the rows that it goes
-    back to, as far as the tables tell. `desired` and `recorded` are what it was decided on.
+    skipped, and the reason says why. `reported` is drift that is told but stays, `drifted` are paths of `changes` that
+    others changed in the workspace. `causes` are the rows that it goes back to, as far as the tables tell. `desired`
+    and `recorded` are what it was decided on.
     """
 
     job_id: int | None = None
@@ -127,6 +147,7 @@ class Action(AnyAction):
     sources: tuple[str, ...] = ()
     failed: bool = False
     reported: tuple[FieldChange, ...] = ()
+    drifted: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
     desired: DesiredJob | None = field(default=None, repr=False)
     recorded: RecordedJob | None = field(default=None, repr=False)
@@ -170,21 +191,20 @@ class Action(AnyAction):
 
     @property
     def drift(self) -> tuple[str, ...]:
-        """Paths of the fields that differ in the workspace from what was recorded; `job_id` where the job is gone.
-
-        Empty where the rows changed too: what is whose can't be told apart then.
-        """
-        recorded, found = self.recorded, tuple(change.path for change in self.reported)
-        if recorded is None:
-            return found
+        """Paths of the fields that differ in the workspace from what was recorded; `job_id` where the job is gone."""
         if self.kind is ActionKind.RECREATE:
             return ("job_id",)
-        finished = recorded.pending is None and recorded.last_error is None
-        as_recorded = self.desired is not None and self.desired.fingerprint == recorded.fingerprint and finished
-        paused_before = self.kind is ActionKind.PAUSE and recorded.status != "active"
-        if (self.kind is ActionKind.UPDATE and as_recorded) or paused_before:
-            return tuple(change.path for change in self.changes) + found
-        return found
+        return self.drifted + tuple(change.path for change in self.reported)
+
+    @property
+    def only_drift(self) -> Action:
+        """The same, without what the rows ask for."""
+        if self.failed or self.kind is ActionKind.RECREATE:
+            return self
+        strayed = tuple(change for change in self.changes if change.path in self.drifted)
+        if strayed:
+            return replace(self, reason=DRIFT, changes=strayed, causes=())
+        return replace(self, kind=ActionKind.SKIP, changes=(), causes=())
 
     @property
     def disruptions(self) -> int:
@@ -330,6 +350,12 @@ class Plan(AnyPlan[Action]):
     def without(self, modules: Collection[str]) -> Plan:
         """The same plan, but for these modules."""
         return replace(self, actions=tuple(action for action in self.actions if action.module not in modules))
+
+    @property
+    def only_drift(self) -> Plan:
+        """The same plan, without what the rows ask for. What can't go on stays in it: its drift isn't known."""
+        actions = (action.only_drift for action in self.actions if action.drift or action.failed)
+        return replace(self, actions=tuple(actions))
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready values."""

@@ -50,14 +50,20 @@ def sign_of(action: Shown) -> str:
 
 
 def change_text(change: FieldChange) -> str:
-    """One field: `~ path: old → new`, without secrets.
+    """One field: `~ path: what is there → what will be there`, without secrets; and what was applied, where others put
+    something else there since and the rows ask for a third thing.
 
     >>> change_text(FieldChange("timeout_seconds", 0, 60))
     '~ timeout_seconds: 0 → 60'
+    >>> change_text(FieldChange("timeout_seconds", 0, 60, observed=5))
+    '~ timeout_seconds: 5 → 60 (0 was applied)'
     """
     safe = change.shown
-    shown = [value_text(value) for value in (safe.old, safe.new) if value is not MISSING]
-    return f"{change.sign} {plain(change.path)}: {' → '.join(shown)}"
+    shown = [value_text(value) for value in (safe.there, safe.new) if value is not MISSING]
+    third = change.old is not MISSING and change.old not in (change.new, change.there)
+    return f"{change.sign} {plain(change.path)}: {' → '.join(shown)}" + (
+        f" ({value_text(safe.old)} was applied)" if third else ""
+    )
 
 
 def causes_text(causes: Sequence[Cause]) -> str:

@@ -30,8 +30,38 @@ PARAMETERS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """How far the iterations of a for_each task are; `total` is None where the workspace doesn't tell."""
+
+    total: int | None = None
+    ended: int = 0
+    failed: int = 0
+
+    @classmethod
+    def from_api(cls, task: Mapping[str, Any]) -> Loop | None:
+        """The counts of a task of `runs/get`; None for one that is no loop.
+
+        >>> stats = {"total_iterations": 4, "completed_iterations": 2, "failed_iterations": 1}
+        >>> str(Loop.from_api({"for_each_task": {"stats": {"task_run_stats": stats}}}))
+        '2 of 4 iterations, 1 failed'
+        """
+        stats = mapping(mapping(mapping(task.get("for_each_task")).get("stats")).get("task_run_stats"))
+        if not stats:
+            return cls() if "for_each_task" in task else None
+        return cls(*(int(stats.get(f"{name}_iterations") or 0) for name in ("total", "completed", "failed")))
+
+    def __str__(self) -> str:
+        if not self.total:
+            return ""
+        return f"{self.ended} of {self.total} iterations" + (f", {self.failed} failed" if self.failed else "")
+
+
+@dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One attempt of one task; `attempt` counts from 1, times of day are UTC, durations are in milliseconds."""
+    """One attempt of one task, or of one iteration of a for_each task, which `loop_run_id` is then the run of.
+
+    `attempt` counts from 1, times of day are UTC, durations are in milliseconds. `loop` is set for a for_each task.
+    """
 
     task_run_id: int
     task_key: str
@@ -47,10 +77,13 @@ class TaskRun:
     rows_written: int | None = None
     depends_on: tuple[str, ...] = ()
     page_url: str = ""
+    loop: Loop | None = None
+    loop_run_id: int | None = None
+    original_id: int = 0
 
     @classmethod
-    def from_api(cls, task: Mapping[str, Any]) -> TaskRun:
-        """A task of `runs/get` or of an expanded `runs/list`."""
+    def from_api(cls, task: Mapping[str, Any], loop_run_id: int | None = None) -> TaskRun:
+        """A task of `runs/get` or of an expanded `runs/list`; with `loop_run_id` one of a loop's iterations."""
         state, result, message = _state(task)
         start, end = moment(task.get("start_time")), moment(task.get("end_time"))
         kept = mapping(task.get("local"))
@@ -59,7 +92,8 @@ class TaskRun:
             int(task.get("attempt_number") or 0) + 1, start, end, _between(start, end), task.get("queue_duration"),
             kept.get("rows_read"), kept.get("rows_written"),
             tuple(str(each.get("task_key")) for each in task.get("depends_on") or ()),
-            str(task.get("run_page_url", "")),
+            str(task.get("run_page_url", "")), Loop.from_api(task), loop_run_id,
+            int(task.get("original_attempt_run_id") or task["run_id"]),
         )  # fmt: skip
 
     @property
@@ -82,13 +116,14 @@ class TaskRun:
             "task_run_id": self.task_run_id, "task_key": self.task_key, "attempt": self.attempt, "state": self.state,
             "result": self.result, "message": self.message or None, "start_time": self.start, "end_time": self.end,
             "duration_ms": self.duration_ms, "queue_ms": self.queue_ms, "rows_read": self.rows_read,
-            "rows_written": self.rows_written, "depends_on": list(self.depends_on),
+            "rows_written": self.rows_written, "depends_on": list(self.depends_on), "loop_run_id": self.loop_run_id,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a job; `parameters` are masked, `complete` is false where a list left out tasks.
+    """One run of a job; `parameters` are masked, `complete` is false where a list left out tasks, `iterations` are its
+    loops', where they were asked for.
 
     `secrets` are those that its parameters hold: no text about it may quote them.
     """
@@ -109,6 +144,7 @@ class Run:
     tasks: tuple[TaskRun, ...] = ()
     complete: bool = True
     latest_repair_id: int | None = None
+    iterations: tuple[TaskRun, ...] = ()
     secrets: frozenset[str] = field(default=frozenset[str](), repr=False)
 
     @classmethod
@@ -129,7 +165,7 @@ class Run:
             str(run.get("run_name", "")), str(run.get("trigger", "")), end, _between(start, end),
             run.get("queue_duration"), masked(given) if given else None, str(run.get("run_page_url", "")),
             tuple(replace(task, message=without(task.message, secrets)) for task in tasks),
-            not run.get("has_more"), repairs[-1] if repairs else None, secrets,
+            not run.get("has_more"), repairs[-1] if repairs else None, secrets=secrets,
         )  # fmt: skip
 
     @property
@@ -170,6 +206,7 @@ class Run:
             "message": self.message or None, "trigger": self.trigger, "parameters": self.parameters,
             "attempts": self.attempts, "start_time": self.start, "end_time": self.end, "duration_ms": self.duration_ms,
             "queue_ms": self.queue_ms, "page_url": self.page_url, "tasks": [task.to_dict() for task in self.tasks],
+            "iterations": [task.to_dict() for task in self.iterations],
         }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ again what wasn't noted, and finds its rows there already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import Any
 from lakeflow_job_meta.compile.graph import task_key
 from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import NotFound, TableNotFound, Throttled, WorkspaceError
-from lakeflow_job_meta.model.job import RecordedJob, Settings, mapping
+from lakeflow_job_meta.model.job import RecordedJob, Settings
 from lakeflow_job_meta.model.masking import secrets_in, without
 from lakeflow_job_meta.model.run import ENDED, EPOCH, Run, TaskRun, milliseconds, moment
 from lakeflow_job_meta.model.table import Row
@@ -35,7 +36,7 @@ NEAR_MS = 15 * 60_000
 """A run that goes on and started no longer before is found in the list; an older one is asked for by its id."""
 
 FEW = 25
-"""More of those are looked for in the list of active runs first."""
+"""More of those are looked for in the list of active runs first. Of a run's failed iterations so many are asked why."""
 
 TOLD_WITHIN = timedelta(days=1)
 """Of what ended longer ago the web hook isn't told any more."""
@@ -78,8 +79,6 @@ class Collector:
         recorded: Our jobs.
         now: The time.
         tell: Tells the web hook, if there is one.
-        every_output: Ask for the output of every task, one request each, and not only of those that failed: where a
-            workspace tells there how many rows a task read and wrote.
         also: Who else keeps a record of runs.
     """
 
@@ -88,7 +87,6 @@ class Collector:
     recorded: Iterable[RecordedJob]
     now: Callable[[], datetime]
     tell: Tell | None = None
-    every_output: bool = False
     also: Also | None = None
     _open: dict[int, int] = field(default_factory=dict[int, int])
     _owed: dict[int, Row] = field(default_factory=dict[int, Row])
@@ -177,8 +175,7 @@ class Collector:
         """Whether the ledger has a run that ended as it is; one that goes on is always looked at."""
         if row is None or (run.end, run.state, run.result) != (row["end_time"], row["state"], row["result"]):
             return False
-        has_rows = row["rows_read"] is not None or row["rows_written"] is not None
-        return run.ended and (has_rows or not self.every_output)
+        return run.ended
 
     def _settle(self, row: Row, before: Row | None) -> None:
         """Decide whether a run is to be looked at again, and whether the web hook is to be told of it."""
@@ -234,28 +231,29 @@ class Collector:
                 _ = self._open.pop(row["run_id"], None)
 
     def _with_outputs(self, run: Run) -> Run:
-        """A run that has ended, with what the outputs of its tasks tell beyond the list."""
+        """A run that has ended, with its loops' iterations and with why what failed did; the list tells neither."""
         if not run.ended:
             return run
         hidden = run.secrets | secrets_in(self._settings.get(run.job_id))
-        return replace(run, tasks=tuple(self._with_output(task, hidden) for task in run.tasks))
+        with suppress(NotFound):  # it was deleted since it was listed
+            run = self.api.with_iterations(run)
+        failed = [each.task_run_id for each in run.iterations if each.failed][:FEW]
+        return replace(
+            run,
+            tasks=tuple(self._with_output(task, hidden) if task.failed else task for task in run.tasks),
+            iterations=tuple(
+                self._with_output(each, hidden) if each.task_run_id in failed else each for each in run.iterations
+            ),
+        )
 
     def _with_output(self, task: TaskRun, hidden: frozenset[str]) -> TaskRun:
-        if not task.failed and not (self.every_output and task.result is not None):
-            return task
         try:
             output = self.api.output(task.task_run_id)
         except WorkspaceError as error:
             if isinstance(error, Throttled) or not 400 <= error.status < 500:
                 raise
             return task  # some kinds of tasks have none, and what is deleted has none any more: the message stays
-        rows = mapping(output.get("local"))
-        return replace(
-            task,
-            message=without(str(output.get("error") or task.message), hidden),
-            rows_read=rows.get("rows_read", task.rows_read),
-            rows_written=rows.get("rows_written", task.rows_written),
-        )
+        return replace(task, message=without(str(output.get("error") or task.message), hidden))
 
     def _about(self, runs: Iterable[Run], there: Mapping[int, Row]) -> About:
         # The module of a run that was collected stays what it was, also when its job is no longer ours.

@@ -155,7 +155,7 @@ class ModuleRuns:
         """
         if not run.ended:
             raise InputError(f"run {run.run_id} goes on", hint="only a run that has ended can be repaired")
-        if run.succeeded and not tasks:
+        if run.result == "SUCCESS" and not tasks:  # one that succeeded with failures has something to repair
             raise InputError(f"run {run.run_id} succeeded: there is nothing to repair", hint="name tasks: --only TASK")
         for task in tasks:
             _ = self.attempts(run, task)
@@ -163,15 +163,19 @@ class ModuleRuns:
         Collector(self.ledger, self.api, self.recorded().values(), _now, also=self.also).keep(run.run_id)
         return repair_id
 
+    def with_iterations(self, run: Run) -> Run:
+        """A run with the iterations of its for_each tasks, which it costs requests to ask for."""
+        return self.api.with_iterations(run)
+
     def attempts(self, run: Run, task_key: str) -> list[TaskRun]:
-        """The attempts of a task.
+        """The attempts of a task, or of the iterations of a loop that has this task, if the run has them.
 
         Raises:
             InputError: the run has no such task.
         """
-        found = [task for task in run.tasks if task.task_key == task_key]
+        found = [task for task in (*run.tasks, *run.iterations) if task.task_key == task_key]
         if not found:
-            keys = [task.task_key for task in run.latest]
+            keys = list(dict.fromkeys(task.task_key for task in (*run.latest, *run.iterations)))
             hint = nearest(task_key, keys) or "known: " + ", ".join(keys)
             raise InputError(f"run {run.run_id} has no task '{task_key}'", hint=hint)
         return found
@@ -185,10 +189,10 @@ class ModuleRuns:
         settings = [job.settings for job in self.recorded().values() if job.job_id == run.job_id]
         return _hiding(self.api.output(task.task_run_id), run.secrets | secrets_in(*settings))
 
-    def collect(self, since: datetime | None = None, *, every_output: bool = False) -> Collected:
+    def collect(self, since: datetime | None = None) -> Collected:
         """Bring the ledger up to date; see Collector."""
         recorded = self.recorded().values()
-        return Collector(self.ledger, self.api, recorded, _now, self.tell, every_output, self.also).collect(since)
+        return Collector(self.ledger, self.api, recorded, _now, self.tell, self.also).collect(since)
 
     def statistics(self, period: timedelta = PERIOD) -> dict[str, Statistics] | None:
         """How the runs that started in the last days went, by module; None where no run was ever collected."""

@@ -81,8 +81,13 @@ def made_of(run: Run, history: History) -> dict[str, Any]:
 
 
 def task_rows(run: Run, about: About) -> list[dict[str, Any]]:
-    """The rows of the run's tasks in `{control_table}_task_runs`."""
+    """The rows of the run's tasks, and of its loops' iterations, in `{control_table}_task_runs`."""
     module, limits = about.modules[run.job_id], task_limits(about.settings.get(run.job_id, {}))
+    keys = {task.task_run_id: task.task_key for task in run.tasks}
+
+    def declared(task: TaskRun) -> str:
+        return keys.get(task.loop_run_id or 0, task.task_key)  # an iteration is of the source that its loop is of
+
     return [
         {
             "workspace_id": about.workspace_id,
@@ -91,7 +96,7 @@ def task_rows(run: Run, about: About) -> list[dict[str, Any]]:
             "run_id": run.run_id,
             "job_id": run.job_id,
             "module_name": module,
-            "source_id": about.sources.get((module, task.task_key)),
+            "source_id": about.sources.get((module, declared(task))),
             "task_key": task.task_key,
             "attempt": task.attempt,
             "state": task.state,
@@ -103,10 +108,11 @@ def task_rows(run: Run, about: About) -> list[dict[str, Any]]:
             "queue_ms": task.queue_ms,
             "rows_read": task.rows_read,
             "rows_written": task.rows_written,
-            "sla": breach(task, limits.get(task.task_key), about.now),
+            "sla": breach(task, None if task.loop_run_id else limits.get(task.task_key), about.now),
             "collected_at": about.now,
+            "loop_run_id": task.loop_run_id,
         }
-        for task in run.tasks
+        for task in (*run.tasks, *run.iterations)
     ]
 
 

@@ -23,11 +23,12 @@ from arro3.core import (
     struct_array,  # pyright: ignore[reportUnknownVariableType] (as list_array)
 )
 
-from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.errors import InputError, StoreError
 from lakeflow_job_meta.model.table import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DAY = date(1970, 1, 1)
+UNREADABLE = "nothing was changed for its sake; RESTORE the table, or bring its files back"
 MICROSECOND = timedelta(microseconds=1)
 
 _PER_UNIT: dict[str, Callable[[int], datetime]] = {
@@ -39,8 +40,18 @@ _PER_UNIT: dict[str, Callable[[int], datetime]] = {
 
 
 def to_rows(stream: Any) -> list[dict[str, Any]]:
-    """Whatever speaks Arrow's C stream, as a list of dicts."""
-    table = Table.from_arrow(stream)
+    """Whatever speaks Arrow's C stream, as a list of dicts.
+
+    Raises:
+        StoreError: what is behind the stream can't be read, like a data file that is gone.
+    """
+    try:
+        table = Table.from_arrow(stream)
+    except Exception as problem:  # arro3 raises just that
+        if type(problem) is not Exception:
+            raise
+        why = str(problem).removeprefix("C Data interface error: ").removeprefix("C Data interface error: ")
+        raise StoreError(f"a table's rows can't be read: {why}", hint=UNREADABLE) from problem
     columns = [_to_values(table.column(position)) for position in range(table.num_columns)]
     names = table.column_names
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

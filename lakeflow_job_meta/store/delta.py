@@ -161,7 +161,7 @@ class DeltaStore:
                 return None
             try:
                 rows = to_rows(opened.load_cdf(since + 1, newest))
-            except DeltaError:
+            except (DeltaError, StoreError):
                 # The log was cleaned up, or a file of the feed is gone: the caller reads the table instead.
                 return None
         return feed.net(rows, spec.key)

@@ -67,11 +67,16 @@ def embedded_session(home: Path, scratch: Path) -> SparkSession:
     session: SparkSession = builder.getOrCreate()
     session.sparkContext.setLogLevel("OFF")
     _compile(session)
+    name_catalogs(session, home)
+    return session
+
+
+def name_catalogs(session: SparkSession, home: Path) -> None:
+    """Let a session know the catalogs that the tables of a home folder have by now."""
     folders = {each.name for each in (home / "tables").iterdir()} if (home / "tables").is_dir() else set[str]()
     for catalog in sorted(folders | {"main"}):
         session.conf.set(f"spark.sql.catalog.{catalog}.root", str(home / "tables" / catalog))
         session.conf.set(f"spark.sql.catalog.{catalog}", CATALOG.stem)
-    return session
 
 
 def _compile(session: SparkSession) -> None:

@@ -138,8 +138,25 @@ def login(settings: Settings, host: str = "") -> Config:
 
 
 def _local_client(server: LocalServer, limits: Mapping[str, float]) -> WorkspaceClient:
-    # Everything is given, so that no DATABRICKS_* variable or profile of the user can point elsewhere.
-    return _client(host=server.url, token=server.token, auth_type="pat", config_file=os.devnull, **limits)
+    """The client of the embedded workspace.
+
+    Everything is given, so that no DATABRICKS_* variable or profile of the user can point elsewhere. The host comes
+    last: a host that the SDK is given it asks at once what it is (`/.well-known/databricks-config`), and we know that.
+    """
+    from databricks.sdk import WorkspaceClient
+    from databricks.sdk.core import Config
+    from databricks.sdk.credentials_provider import credentials_strategy
+
+    @credentials_strategy("pat", ["token"])
+    def with_token(config: Config) -> Callable[[], dict[str, str]]:
+        return lambda: {"Authorization": f"Bearer {config.token}"}
+
+    given: dict[str, Any] = {each.name: "" for each in Config.attributes() if each.env and each.transform is str}
+    given |= {"token": server.token, "workspace_id": str(server.workspace_id), "auth_type": "pat", **limits}
+    given["config_file"] = os.devnull
+    config = Config(credentials_strategy=with_token, **given)
+    config.host = server.url
+    return WorkspaceClient(config=config)
 
 
 def _client(**arguments: Any) -> WorkspaceClient:

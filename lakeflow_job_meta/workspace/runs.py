@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lakeflow_job_meta.errors import NotFound, WorkspaceError
-from lakeflow_job_meta.model.run import Run
+from lakeflow_job_meta.model.masking import without
+from lakeflow_job_meta.model.run import Run, TaskRun
 from lakeflow_job_meta.workspace.api import Api
 
 PAGE = 25
@@ -53,13 +54,30 @@ class ApiRuns:
         Raises:
             NotFound: the workspace says that there is no such run.
         """
-        run = self._get_page(run_id, None)
-        token = run.get("next_page_token")
-        while token:
+        first, *others = self._get_pages(run_id)
+        tasks = [task for page in (first, *others) for task in page.get("tasks", ())]
+        return Run.from_api({**first, "tasks": tasks, "has_more": False})
+
+    def with_iterations(self, run: Run) -> Run:
+        """A run with the iterations of its loops: one request for each loop that began, and each hundred of them."""
+        loops = [task.task_run_id for task in run.tasks if task.loop is not None and task.loop.total != 0]
+        found = (self._iterations(loop, run.secrets) for loop in loops)
+        return replace(run, iterations=tuple(each for one in found for each in one)) if loops else run
+
+    def _iterations(self, loop: int, secrets: frozenset[str]) -> Iterator[TaskRun]:
+        for page in self._get_pages(loop):
+            for each in page.get("iterations") or ():
+                iteration = TaskRun.from_api(each, loop)
+                yield replace(iteration, message=without(iteration.message, secrets))
+
+    def _get_pages(self, run_id: int) -> Iterator[dict[str, Any]]:
+        token = None
+        while True:
             page = self._get_page(run_id, token)
-            run["tasks"] = [*run.get("tasks", ()), *page.get("tasks", ())]
+            yield page
             token = page.get("next_page_token")
-        return Run.from_api({**run, "has_more": False})
+            if not token:
+                return
 
     def _get_page(self, run_id: int, token: str | None) -> dict[str, Any]:
         query = {"run_id": run_id, "include_history": "true", **({"page_token": token} if token else {})}

@@ -9,6 +9,9 @@ import sys
 from tests.acceptance.shell import (
     TABLE,
     Shell,
+    add,
+    jobs,
+    sql,
 )
 
 
@@ -50,7 +53,12 @@ def test_the_plan_names_each_field_that_changes(shell: Shell) -> None:
     assert expected in shell("plan").stdout
     (action,) = shell.json("plan")["actions"]
     assert action["changes"] == [
-        {"path": "schedule.quartz_cron_expression", "old": "0 0 6 * * ?", "new": "0 0 7 * * ?"}
+        {
+            "path": "schedule.quartz_cron_expression",
+            "old": "0 0 6 * * ?",
+            "new": "0 0 7 * * ?",
+            "observed": "0 0 6 * * ?",
+        }
     ]
 
 
@@ -66,6 +74,22 @@ def test_a_failed_module_exits_with_4_and_names_it(shell: Shell) -> None:
     done = shell("apply", "--yes", code=4)
     assert "hello: frozen" in done.stderr
     assert f"{TABLE}/hello/greet/transformation_config at offset 1" in done.stdout
+
+
+def test_a_plan_with_a_frozen_module_exits_with_4_too_and_shows_the_rest(shell: Shell) -> None:
+    add(shell, "bad", "good")
+    sql(shell, f"UPDATE {TABLE} SET transformation_config = '{{' WHERE module_name = 'bad'")
+    for command in (["plan"], ["plan", "--no-refresh"], ["plan", "--drift-only"], ["plan", "--out", "p.json"]):
+        done = shell(*command, code=4)
+        assert "1 module can't go on" in done.stderr
+        assert "bad: frozen, stays as it is: bad JSON" in done.stderr
+        assert "! bad: frozen" in done.stdout
+    assert "+ good: create" in shell("plan", code=4).stdout
+    planned = shell.json("plan", code=4)
+    assert {each["module"]: each["failed"] for each in planned["actions"]} == {"bad": True, "good": False}
+    shell("plan", "--select", "good")
+    shell("apply", "p.json", code=4)
+    assert list(jobs(shell)) == ["good"]
 
 
 def test_bad_yaml_is_told_whole_and_loads_nothing(shell: Shell) -> None:

@@ -234,6 +234,21 @@ def test_an_original_does_not_lose_its_jobs_by_mistake(shell: Shell) -> None:
 # What was done, and how things are
 
 
+def in_80_columns(shell: Shell, *arguments: str) -> str:
+    """What a command shows in a terminal of that width."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lakeflow_job_meta", *arguments], stdin=slave, stdout=slave, cwd=shell.folder,
+        stderr=subprocess.DEVNULL, env={**shell.environment, "NO_COLOR": "1", "TERM": "dumb"},
+    )  # fmt: skip
+    assert process.wait(60) == 0
+    os.close(slave)
+    shown = os.read(master, 65_536).decode()
+    os.close(master)
+    return shown
+
+
 def test_the_log_is_shown_limited_and_by_module(shell: Shell) -> None:
     add(shell, "one", "two")
     shell("apply", "--yes", "-s", "one")
@@ -251,6 +266,28 @@ def test_the_log_is_shown_limited_and_by_module(shell: Shell) -> None:
     assert [row["action"] for row in shell.json("log", "--module", "one", "--limit", "5")] == ["update", "create"]
     assert shell.json("log", "--module", "nope") == []
     assert "rows changed" in shell("log").stdout
+
+
+def test_a_log_without_entries_says_so_and_names_the_nearest_module(shell: Shell) -> None:
+    add(shell, "returns")
+    assert shell("log").stderr == "nothing was done so far\n"
+    shell("apply", "--yes")
+    done = shell("log", "--module", "retunrs")
+    assert done.stdout == ""
+    assert done.stderr == "nothing was done so far to a module retunrs\n  hint: did you mean 'returns'?\n"
+
+
+def test_the_log_fits_into_80_columns_in_a_terminal_and_where_a_pipe_is_told_so(shell: Shell) -> None:
+    add(shell, "a_module_with_a_rather_long_name", "two")
+    shell("apply", "--yes")
+    shown = in_80_columns(shell, "log")
+    assert max(len(line) for line in shown.splitlines()) <= 80, shown
+    assert len(shown.splitlines()) <= 4
+    assert f"two: create done, job {jobs(shell)['two']}, by" in shown
+    shell.environment["COLUMNS"] = "80"
+    assert shell("log").stdout.splitlines() == shown.splitlines()
+    del shell.environment["COLUMNS"]
+    assert " logged_at " in shell("log").stdout, "a pipe has room for the table"
 
 
 @pytest.mark.parametrize("command", [["log"], ["lease", "show"], ["identity", "show"], ["status"], ["forget", "x"]])
@@ -285,16 +322,7 @@ def test_the_status_fits_into_a_terminal_of_80_columns(shell: Shell) -> None:
     touch(shell, "two")
     sql(shell, f"UPDATE {TABLE}_jobs SET last_error = 'the workspace said that this and that is not so'")
     update_job(shell, jobs(shell)["two"], name="renamed")
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lakeflow_job_meta", "status", "--refresh"], stdin=slave, stdout=slave, cwd=shell.folder,
-        stderr=subprocess.DEVNULL, env={**shell.environment, "NO_COLOR": "1", "TERM": "dumb"},
-    )  # fmt: skip
-    assert process.wait(60) == 0
-    os.close(slave)
-    shown = os.read(master, 65_536).decode()
-    os.close(master)
+    shown = in_80_columns(shell, "status", "--refresh")
     assert max(len(line) for line in shown.splitlines()) <= 80, shown
     for job_id in jobs(shell).values():
         assert str(job_id) in shown

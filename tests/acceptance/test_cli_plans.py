@@ -152,6 +152,51 @@ def test_only_drift_is_shown_when_asked_for(shell: Shell) -> None:
     shell("plan", "--drift-only", "--out", "p.json", code=2)
 
 
+def test_drift_is_told_apart_from_what_the_rows_ask_for_of_the_same_job(shell: Shell) -> None:
+    add(shell, "one")
+    config = {"timeout_seconds": 600, "max_concurrent_runs": 2}
+    sql(shell, f"INSERT INTO {TABLE}_modules (module_name, job_config) VALUES ('one', '{json.dumps(config)}')")
+    shell("apply", "--yes")
+    update_job(shell, jobs(shell)["one"], timeout_seconds=5)
+    changed = {"timeout_seconds": 700, "max_concurrent_runs": 4}
+    sql(shell, f"UPDATE {TABLE}_modules SET job_config = '{json.dumps(changed)}'")
+    (action,) = shell.json("plan")["actions"]
+    drifted = {"path": "timeout_seconds", "old": 600, "new": 700, "observed": 5}
+    assert action["changes"] == [drifted, {"path": "max_concurrent_runs", "old": 2, "new": 4, "observed": 2}]
+    assert "~ timeout_seconds: 5 → 700 (600 was applied)" in shell("plan").stdout
+    (action,) = shell.json("plan", "--drift-only", "--detailed-exitcode", code=2)["actions"]
+    assert (action["changes"], action["reason"], action["causes"]) == (
+        [drifted],
+        "drift: changed in the workspace",
+        [],
+    )
+    assert [row["drift"] for row in shell.json("status", "--refresh")] == [["timeout_seconds"]]
+    assert "observed" not in shell("plan", "--no-refresh", "-o", "json").stdout
+    touch(shell, "one")
+    update_job(shell, jobs(shell)["one"], timeout_seconds=600)
+    assert shell.json("plan", "--drift-only")["actions"] == []
+    assert [row["drift"] for row in shell.json("status", "--refresh")] == [[]]
+    sql(shell, f"UPDATE {TABLE} SET transformation_config = '{{'")
+    assert [row["drift"] for row in shell.json("status", "--refresh")] == [None], "nobody knows"
+
+
+def test_our_own_pause_is_no_drift_and_taking_it_back_is(shell: Shell) -> None:
+    add(shell, "one")
+    schedule = {"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "UTC", "pause_status": "UNPAUSED"}
+    config = json.dumps({"schedule": schedule})
+    sql(shell, f"INSERT INTO {TABLE}_modules (module_name, job_config) VALUES ('one', '{config}')")
+    shell("apply", "--yes")
+    sql(shell, f"UPDATE {TABLE} SET is_active = false")
+    assert shell.json("plan", "--drift-only")["actions"] == []
+    shell("apply", "--yes")
+    sql(shell, f"UPDATE {TABLE} SET is_active = true")
+    assert [row["to_do"] for row in shell.json("status", "--refresh")] == ["resume"]
+    assert shell.json("plan", "--drift-only")["actions"] == []
+    sql(shell, f"UPDATE {TABLE} SET is_active = false")
+    update_job(shell, jobs(shell)["one"], schedule=schedule)
+    assert [row["drift"] for row in shell.json("status", "--refresh")] == [["schedule.pause_status"]]
+
+
 def test_reported_drift_is_drift(shell: Shell) -> None:
     (shell.folder / "lakeflow.yml").write_text(f"control_table: {TABLE}\ndrift:\n  timeout_seconds: report\n")
     add(shell, "one")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from lakeflow_job_meta import ApplyError
-from lakeflow_job_meta.model.plan import ActionKind
-from tests.acceptance.steps import SCHEDULE, apply, ids, kinds, notebook, only, retries, with_settings
-from tests.conftest import Project
+from lakeflow_job_meta.model.plan import ActionKind, FieldChange
+from tests.acceptance.steps import SCHEDULE, SQL, apply, ids, kinds, notebook, only, retries, with_settings
+from tests.conftest import TABLE, Project
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_reported_drift_is_shown_and_stays(project: Project) -> None:
     plan = reporting.plan()
     (action,) = plan.actions
     assert action.kind is ActionKind.SKIP
-    assert [(change.path, change.old, change.new) for change in action.reported] == [("timeout_seconds", 99, 60)]
+    assert action.reported == (FieldChange("timeout_seconds", old=60, new=60, observed=99),)
     assert "? timeout_seconds: 99 → 60 (drift, only reported)" in str(plan)
     assert plan.empty
     project.update_job(job_id, max_concurrent_runs=9)
@@ -164,6 +165,21 @@ def test_drift_that_the_settings_ignore_is_neither_shown_nor_mended(project: Pro
     assert (action.kind, action.changes, action.reported) == (ActionKind.SKIP, (), ())
     (action,) = with_settings(project, drift={"timeout_seconds": "enforce"}).plan().actions
     assert action.kind is ActionKind.UPDATE
+
+
+def test_a_saved_query_that_somebody_edited_is_drift_and_one_that_the_rows_change_is_not(project: Project) -> None:
+    project.add("a", config=SQL)
+    apply(project)
+    other = {**SQL, "sql_task": {**SQL["sql_task"], "sql_query": "SELECT 2"}}
+    project.sql(f"UPDATE {TABLE} SET transformation_config = '{json.dumps(other)}'")
+    action = only(project, "m")
+    assert [change.path for change in action.changes] == ["queries[a].query_text"]
+    assert action.drift == ()
+    apply(project)
+    (query,) = project.client.queries.list()
+    body = {"query": {"query_text": "SELECT 3"}, "update_mask": "query_text"}
+    project.client.api_client.do("PATCH", f"/api/2.0/sql/queries/{query.id}", body=body)
+    assert only(project, "m").drift == ("queries[a].query_text",)
 
 
 # Updates that the workspace doesn't keep

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -33,6 +34,11 @@ def ran(project: Project, module: str = "m", **given: Any) -> int:
 
 def rows(project: Project, table: str = "runs") -> list[dict[str, Any]]:
     return project.sql(f"SELECT * FROM {TABLE}_{table} ORDER BY start_time")
+
+
+def asked(project: Project) -> list[tuple[str, str]]:
+    """The requests about runs, without those that a new connection sends."""
+    return [each for each in project.site.requests() if "/jobs/runs/" in each[1]]
 
 
 def versions(project: Project) -> list[int]:
@@ -246,6 +252,23 @@ def test_a_repaired_run_is_followed_again(jobs: Project) -> None:
     assert sorted(tasks) == [("check_it", 1, "FAILED"), ("check_it", 2, "SUCCESS"), ("load", 1, "SUCCESS")]
 
 
+def test_a_run_that_succeeded_though_a_task_failed_can_be_repaired_and_one_that_just_succeeded_not(
+    project: Project,
+) -> None:
+    project.add("a", config=sql_task("SELECT * FROM no.such.table"))
+    project.add("b", order=2, config=sql_task(run_if="ALL_DONE"))
+    apply(project)
+    runs = project.orchestrator.runs
+    run = runs.find(str(ran(project)))
+    assert run.result == "SUCCESS_WITH_FAILURES"
+    runs.repair(run)
+    assert [task.attempt for task in runs.wait(run.run_id, timeout=30).latest if task.task_key == "a"] == [2]
+    whole = runs.find(str(ran(project, only=["b"])))
+    assert whole.result == "SUCCESS"
+    with pytest.raises(InputError, match="nothing to repair"):
+        runs.repair(whole)
+
+
 def test_the_sql_of_a_run_that_cannot_be_asked_for_is_refused_with_all_findings(jobs: Project) -> None:
     with pytest.raises(InputError) as caught:
         jobs.orchestrator.runs.start("m", only=["lod", "check_it", "x"])
@@ -263,17 +286,102 @@ def test_statistics_count_what_ended_by_itself(jobs: Project) -> None:
     assert datetime.now(UTC) - found.last_success < timedelta(minutes=2)
 
 
-def test_rows_that_a_task_read_and_wrote_are_known_to_who_asks_for_outputs(project: Project) -> None:
+def test_rows_that_a_task_read_and_wrote_are_in_its_row_for_no_request_more(project: Project) -> None:
     table = f"main.target_{uuid4().hex}.numbers"
     project.add("a", config=sql_task(f"CREATE TABLE {table} (n INT); INSERT INTO {table} VALUES (1), (2), (3)"))
+    project.add("b", order=2, config=sql_task(f"SELECT * FROM {table} WHERE n > 1"))
+    project.add("c", order=3, config=sql_task(f"UPDATE {table} SET n = 4 WHERE n > 1"))
     apply(project)
     ran(project)
-    runs = project.orchestrator.runs
-    runs.collect()
-    assert rows(project)[0]["rows_written"] is None
-    runs.collect(datetime.now(UTC) - timedelta(hours=1), every_output=True)
-    (row,), (task,) = rows(project), rows(project, "task_runs")
-    assert row["rows_written"] == task["rows_written"] == 3
+    project.site.forget_requests()
+    project.orchestrator.runs.collect()
+    assert asked(project) == [LIST]
+    tasks = {each["task_key"]: (each["rows_read"], each["rows_written"]) for each in rows(project, "task_runs")}
+    assert tasks == {"a": (None, 3), "b": (2, None), "c": (None, 2)}
+    (row,) = rows(project)
+    assert (row["rows_read"], row["rows_written"]) == (2, 5)
+
+
+def loop_over(inputs: str, text: str) -> dict[str, Any]:
+    """A source whose task repeats SQL for each input."""
+    inner = {"task_key": "one", "sql_task": {"warehouse_id": "w", "query": {"query_id": text}}}
+    return {"task_type": "task", "task": {"for_each_task": {"inputs": inputs, "task": inner}}}
+
+
+def saved_query(project: Project, text: str) -> str:
+    query = {"display_name": uuid4().hex, "query_text": text, "warehouse_id": "w"}
+    return str(project.client.api_client.do("POST", "/api/2.0/sql/queries", body={"query": query})["id"])
+
+
+def test_each_iteration_of_a_loop_has_a_row_that_names_the_loop(project: Project) -> None:
+    table = f"main.target_{uuid4().hex}.numbers"
+    project.add("make", config=sql_task(f"CREATE TABLE {table} (n INT)"))
+    loop = loop_over("[1, 2, 3]", saved_query(project, f"INSERT INTO {table} SELECT CAST(:n AS INT)"))
+    loop["task"]["for_each_task"]["task"]["sql_task"]["parameters"] = {"n": "{{input}}"}
+    project.add("each", order=2, config=loop)
+    apply(project)
+    ran(project)
+    project.site.forget_requests()
+    project.orchestrator.runs.collect()
+    assert asked(project) == [LIST, ("GET", "/api/2.2/jobs/runs/get")]
+    (whole,) = [each for each in rows(project, "task_runs") if each["task_key"] == "each"]
+    iterations = [each for each in rows(project, "task_runs") if each["loop_run_id"] is not None]
+    assert {each["loop_run_id"] for each in iterations} == {whole["task_run_id"]}
+    assert {(each["task_key"], each["source_id"], each["result"]) for each in iterations} == {
+        ("one", "each", "SUCCESS")
+    }
+    assert [each["rows_written"] for each in iterations] == [1, 1, 1]
+    assert (whole["rows_written"], rows(project)[0]["rows_written"]) == (3, 3)
+    project.site.forget_requests()
+    assert project.orchestrator.runs.collect().runs == 0
+    assert asked(project) == [LIST]
+
+
+def test_an_iteration_that_failed_says_why_and_a_loop_that_never_began_costs_no_request(project: Project) -> None:
+    project.add("each", config=loop_over("[1, 2]", saved_query(project, "SELECT * FROM no.such.table")))
+    project.add("then", order=2, config=loop_over("[1]", saved_query(project, "SELECT 1")))
+    apply(project)
+    ran(project)
+    project.site.forget_requests()
+    project.orchestrator.runs.collect()
+    output = ("GET", "/api/2.2/jobs/runs/get-output")
+    assert asked(project) == [LIST, ("GET", "/api/2.2/jobs/runs/get"), *[output] * 3]
+    iterations = [each for each in rows(project, "task_runs") if each["loop_run_id"] is not None]
+    assert len(iterations) == 2
+    assert all("no.such.table" in each["error"] for each in iterations)
+
+
+def test_a_ledger_from_before_iterations_is_migrated_and_then_gone_on_with(jobs: Project) -> None:
+    first = ran(jobs)
+    jobs.orchestrator.runs.collect()
+    spec = jobs.manager.tables.task_runs
+    old = replace(spec, columns=spec.columns[:-1], schema_version=1)
+    before = jobs.store.read(spec.name, columns=old.column_names).rows
+    jobs.sql(f"DROP TABLE {spec.name}")
+    assert jobs.store.create(old)
+    jobs.store.append(old, before)
+    second = ran(jobs)
+    with pytest.raises(LakeflowJobMetaError, match="schema version 1, this product writes 2"):
+        jobs.orchestrator.runs.collect()
+    (done,) = jobs.manager.migrate()
+    assert done.table == spec.name
+    assert jobs.orchestrator.runs.collect().runs == 1
+    assert {row["run_id"] for row in rows(jobs, "task_runs")} == {first, second}
+    assert {row["loop_run_id"] for row in rows(jobs, "task_runs")} == {None}
+
+
+def test_a_run_that_is_deleted_before_its_iterations_are_asked_for_is_kept_without(project: Project) -> None:
+    project.add("each", config=loop_over("[1, 2]", saved_query(project, "SELECT 1")))
+    apply(project)
+    run_id = ran(project)
+    (loop,) = project.orchestrator.runs.find(str(run_id)).tasks
+    message = f"Run {loop.task_run_id} does not exist."
+    fault = {"status": 400, "error_code": "INVALID_PARAMETER_VALUE", "message": message}
+    project.site.fault(method="GET", path="runs/get", action="status", **fault)
+    project.orchestrator.runs.collect()
+    project.site.no_faults()
+    assert [row["run_id"] for row in rows(project)] == [run_id]
+    assert [task["task_key"] for task in rows(project, "task_runs")] == ["each"]
 
 
 def test_an_output_that_cannot_be_had_for_a_moment_is_asked_for_again(project: Project) -> None:

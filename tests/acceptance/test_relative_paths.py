@@ -14,7 +14,7 @@ import pytest
 from lakeflow_job_meta.model.local_file import FOLDER
 from tests.acceptance.steps import apply, kinds, only
 from tests.conftest import TABLE, Project
-from tests.unit.test_local_wheels import wheel
+from tests.local_tasks import wheel
 
 SQL = {"task_type": "sql_file", "sql_task": {"warehouse_id": "w", "sql_file_path": "./sql/daily.sql"}}
 NOTEBOOK = {"task_type": "notebook", "notebook_path": "nb/load.py"}

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pytest
 
 from lakeflow_job_meta import ApplyError, UsageError
 from lakeflow_job_meta.cli.run_text import gantt
-from lakeflow_job_meta.model.run import Run, TaskRun
+from lakeflow_job_meta.model.run import Loop, Run, TaskRun
 from lakeflow_job_meta.workspace.launcher import ensure_local
 from tests.acceptance.shell import Shell, jobs, sql
 from tests.conftest import TABLE, Project
@@ -111,24 +113,46 @@ def test_ctrl_c_cancels_the_run_and_says_so(shell: Shell) -> None:
 
 @pytest.mark.slow
 def test_a_terminal_shows_a_tree_that_stays_within_it(shop: Shell) -> None:
+    text, code = in_a_terminal(shop)
+    assert code == 4
+    assert "├── SUCCESS    load" in text
+    assert all(len(line) <= 80 for line in text.splitlines() if "──" in line)
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_what_a_task_prints_while_it_goes_on(shell: Shell) -> None:
+    go = shell.folder / "go"
+    lines = ("import pathlib, time", "print('half way', flush=True)", f"while not pathlib.Path('{go}').exists():")
+    (shell.folder / "long.py").write_text("\n".join([*lines, "    time.sleep(0.05)"]))
+    declare(
+        shell, "long", json.dumps({"task_type": "task", "task": {"spark_python_task": {"python_file": "./long.py"}}})
+    )
+    shell("apply", "--yes")
+    text, code = in_a_terminal(shell, lambda shown: go.touch() if "half way" in shown else None)
+    assert code == 0
+    running = text[: text.index("half way")].rindex("RUNNING    long")
+    assert "SUCCESS" not in text[:running]
+
+
+def in_a_terminal(shell: Shell, look: Callable[[str], None] = lambda shown: None) -> tuple[str, int]:
+    """What `ljm run m --watch` shows in a terminal, and its exit code; `look` gets it as it comes."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "lakeflow_job_meta", "run", "m", "--watch"], cwd=shop.folder, stdout=subprocess.PIPE,
-        stderr=slave, env={**shop.environment, "COLUMNS": "80", "TERM": "xterm"},
+        [sys.executable, "-m", "lakeflow_job_meta", "run", "m", "--watch"], cwd=shell.folder, stdout=subprocess.PIPE,
+        stderr=slave, env={**shell.environment, "COLUMNS": "80", "TERM": "xterm"},
     )  # fmt: skip
     os.close(slave)
-    shown = b""
+    text, shown = "", b""
     try:
         while chunk := os.read(master, 65_536):
             shown += chunk
+            text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="ignore"))
+            look(text)
     except OSError:  # the other end was closed
         pass
     os.close(master)
     process.communicate(timeout=30)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert process.returncode == 4
-    assert "├── SUCCESS    load" in text
-    assert all(len(line) <= 80 for line in text.splitlines() if "──" in line)
+    return text, process.returncode
 
 
 def test_a_gantt_chart_fits_into_its_width_and_shows_when_tasks_ran() -> None:
@@ -148,6 +172,54 @@ def test_a_gantt_chart_fits_into_its_width_and_shows_when_tasks_ran() -> None:
     assert first.rindex("█") + 1 == second.index("█")
     assert "█" not in third
     assert all(len(line) <= 80 for line in (first, second, third))
+
+
+def test_a_chart_has_a_line_for_each_iteration_and_of_many_those_that_failed() -> None:
+    start = datetime(2026, 11, 21, tzinfo=UTC)
+
+    def iteration(number: int, result: str = "SUCCESS", **more: Any) -> TaskRun:
+        end = start + timedelta(seconds=number)
+        return TaskRun(100 + number, "one", "TERMINATED", result, start=start, end=end, loop_run_id=1, **more)
+
+    loop = TaskRun(
+        1, "each", "TERMINATED", "FAILED", start=start, end=start + timedelta(seconds=50), loop=Loop(50, 50, 2)
+    )
+    few = (iteration(1), iteration(2, "FAILED"), iteration(3, attempt=2, original_id=102))
+    run = Run(1, 1, "TERMINATED", start, "FAILED", end=loop.end, tasks=(loop,), iterations=few)
+    assert [line.split()[:3] for line in gantt(run, start, 80)] == [
+        ["each", "FAILED", "50.0"], ["one[1]", "SUCCESS", "1.0"], ["one[2]", "FAILED", "2.0"],
+        ["one[2]", "#2", "SUCCESS"],
+    ]  # fmt: skip
+    many = tuple(iteration(number, "FAILED" if number in (40, 50) else "SUCCESS") for number in range(1, 51))
+    lines = gantt(replace(run, iterations=many), start, 80)
+    assert [line.split()[0] for line in lines[-3:]] == ["one[40]", "one[50]", "and"]
+    assert len(lines) == 22
+    assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.slow
+def test_iterations_of_a_loop_are_shown_with_what_they_left(shell: Shell) -> None:
+    inner = {"task_key": "one", "spark_python_task": {"python_file": "./one.py", "parameters": ["{{input}}"]}}
+    loop = {"for_each_task": {"inputs": '["a", "b"]', "task": inner}}
+    (shell.folder / "one.py").write_text("import sys\nprint('got', sys.argv[1])\nassert sys.argv[1] == 'a'\n")
+    declare(shell, "each", json.dumps({"task_type": "task", "task": loop}).replace("\\", "\\\\"))
+    shell("apply", "--yes")
+    done = shell("run", "m", "--watch", code=4)
+    assert "one[2]" in done.stdout
+    assert "AssertionError" in done.stdout
+    shown = shell.json("runs", "show", "m")
+    assert [each["result"] for each in shown["iterations"]] == ["SUCCESS", "FAILED"]
+    assert list(shown["outputs"]) == ["each", "one[2]"]
+    logs = shell("logs", "m", "one")
+    assert "got a" in logs.stdout
+    assert "one[1]: SUCCESS" in logs.stderr
+    assert "known: each, one" in shell("logs", "m", "two", code=1).stderr
+
+
+def test_sql_tasks_on_spark_are_refused_where_spark_is_not_set_up(shell: Shell) -> None:
+    said = shell("local", "serve", "--sql-engine", "spark", code=2).stderr
+    assert "can't run on Spark" in said
+    assert "docs/tasks.md" in said
 
 
 # From Python

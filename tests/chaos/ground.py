@@ -28,6 +28,8 @@ QUERY_EVERY = 4
 """Each fourth module has a task with a saved query."""
 LAG_MARGIN = 0.3
 """Seconds that the product is told to allow for beyond the server's lag."""
+OWN_FILE = "own.py"
+"""A notebook of this machine that rows may name; an apply puts it into the workspace."""
 SCHEDULE = {"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "UTC"}
 
 
@@ -84,7 +86,13 @@ class Ground:
         token = uuid4().hex
         made = cls(folder / token, site, token, lag)
         made.manager.ensure_exists()
+        made.files_root.joinpath(OWN_FILE).write_text("# Databricks notebook source\n")
         return made
+
+    @property
+    def files_root(self) -> Path:
+        """Where relative paths in the rows start; the same for all copies."""
+        return self.home.parent
 
     def copy(self) -> Ground:
         """The same tables, with an empty workspace."""
@@ -119,7 +127,8 @@ class Ground:
 
     def errand(self, **given: Any) -> Errand:
         """Work on this project for a process."""
-        settings = {"list_lag_seconds": self.lag + LAG_MARGIN if self.lag else 0.0, **given.pop("settings", {})}
+        lag = self.lag + LAG_MARGIN if self.lag else 0.0
+        settings = {"list_lag_seconds": lag, "files_root": self.files_root, **given.pop("settings", {})}
         return Errand(self.home, self.site.server.url, self.token, self.site.server.token, settings=settings, **given)
 
     def delete_jobs(self, modules: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.applier import TABLE, Kill
-from tests.chaos.ground import MODULES, Ground, module_names, rows_of
+from tests.chaos.ground import MODULES, OWN_FILE, Ground, module_names, rows_of
 from tests.local_server import Site
 
 LAG = 1.5
@@ -111,6 +111,12 @@ SCENARIOS = (
         "drop saved queries, make them again",
         (f"UPDATE {TABLE} SET is_active = false WHERE {THESE} AND source_id LIKE '%_q'",),
         (f"UPDATE {TABLE} SET is_active = true WHERE {THESE} AND source_id LIKE '%_q'",),
+        lags=NO_LAG,
+    ),
+    Scenario(
+        "notebooks of one's own, and back",
+        _swap(TABLE, CONFIG, '"/v1/1"', f'"{OWN_FILE}"'),
+        _swap(TABLE, CONFIG, f'"{OWN_FILE}"', '"/v1/1"'),
         lags=NO_LAG,
     ),
     Scenario("deleted by hand", by_hand=FIVE),

@@ -17,7 +17,7 @@ from lakeflow_job_meta.errors import ApplyError, WorkspaceError
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.store.delta import DeltaStore
 from tests.chaos.applier import TABLE, client_of
-from tests.chaos.ground import Ground, module_names, rows_of
+from tests.chaos.ground import OWN_FILE, Ground, module_names, rows_of
 from tests.local_server import running_server
 
 NUMBERS = (0, 1, 2)
@@ -35,6 +35,11 @@ CHANGES = (
 )
 """After them an apply with prune reads, resets, and deletes jobs, updates one saved query and deletes another."""
 FIRST, LATER = (), CHANGES
+OWN_NOTEBOOK = (
+    f"INSERT INTO {TABLE} VALUES ('own', 'm01', 'x', 2, '{{}}', '{{}}', "
+    f"""'{{"task_type": "notebook", "notebook_path": "{OWN_FILE}"}}', true)"""
+)
+"""A notebook that an apply has to put into the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ ENDPOINTS = (
     Endpoint("POST", "/jobs/create$", FIRST),
     Endpoint("POST", "/sql/queries$", FIRST),
     Endpoint("POST", "/workspace/mkdirs$", FIRST),
+    Endpoint("POST", "/workspace/import$", FIRST),
     Endpoint("GET", "/jobs/get$", LATER),
     Endpoint("POST", "/jobs/reset$", LATER),
     Endpoint("POST", "/jobs/delete$", LATER),
@@ -87,20 +93,25 @@ def grounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue[Ground]]
             folder = tmp_path_factory.mktemp("endpoints")
             site = stack.enter_context(running_server(folder / "site", "--faults", "--token-per-workspace"))
             ground = Ground.new(folder, site)
-            ground.sql(*rows_of((*NUMBERS, 4)))
+            ground.sql(*rows_of((*NUMBERS, 4)), OWN_NOTEBOOK)
             made.put(ground)
         yield made
 
 
+def settings_of(ground: Ground) -> Settings:
+    given = {"list_lag_seconds": 0.0, "max_disruptive_percent": 100.0, "files_root": ground.files_root}
+    return Settings(TABLE, ground.home, **given)
+
+
 def apply(ground: Ground) -> None:
-    settings = Settings(TABLE, ground.home, list_lag_seconds=0.0, max_disruptive_percent=100.0)
+    settings = settings_of(ground)
     client = client_of(ground.site.server.url, ground.token, http_timeout_seconds=CALL_SECONDS)
     orchestrator = JobOrchestrator(TABLE, client, store=DeltaStore(ground.home), settings=settings)
     orchestrator.apply(orchestrator.plan(prune=True))
 
 
 def planned(ground: Ground) -> list[str]:
-    settings = Settings(TABLE, ground.home, list_lag_seconds=0.0)
+    settings = settings_of(ground)
     orchestrator = JobOrchestrator(TABLE, ground.client, store=DeltaStore(ground.home), settings=settings)
     plan = orchestrator.plan(prune=True)
     return [f"{each.kind} {each.module}: {each.reason}" for each in plan.actions if each.effective or each.failed]

@@ -11,7 +11,7 @@ import pytest
 
 from lakeflow_job_meta import ApplyError, ConflictError, InputError
 from lakeflow_job_meta.engine.identity import TAG
-from lakeflow_job_meta.errors import LakeflowJobMetaError
+from lakeflow_job_meta.errors import LakeflowJobMetaError, StoreError
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.store.delta import DeltaStore
 from tests.conftest import TABLE, Project
@@ -299,3 +299,22 @@ def test_a_copied_home_with_an_identity_of_its_own_has_jobs_of_its_own(
     assert len(both) == 2 * len(first)
     assert settled(project)
     assert settled(copy)
+
+
+@pytest.mark.parametrize("table", [TABLE, f"{TABLE}_modules", JOBS])
+@pytest.mark.parametrize("damage", ["rows", "log"])
+def test_a_table_that_cannot_be_read_stops_the_run_and_touches_no_job(
+    project: Project, table: str, damage: str
+) -> None:
+    filled(project)
+    project.job_config("a", timeout_seconds=60)
+    apply(project)
+    folder = project.home.joinpath("tables", *table.split("."))
+    for file in folder.rglob("*.parquet") if damage == "rows" else folder.joinpath("_delta_log").glob("*.json"):
+        file.write_bytes(b"")
+    project.writes()
+    for plan in ({"refresh": True}, {"refresh": False}, {"refresh": True, "prune": True}):
+        with pytest.raises(StoreError):
+            apply(project, **plan)
+    assert project.writes() == []
+    assert len(ids(project)) == len(MODULES)

@@ -1,4 +1,4 @@
-"""Notebook tasks on real Spark: the embedded tables are its catalogs."""
+"""Notebook and SQL tasks on real Spark: the embedded tables are its catalogs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from lakeflow_job_meta.local.tasks.order import Ending, TaskResult
 from lakeflow_job_meta.store.delta import DeltaStore
+from tests.local_runs import Runs, result, results, task_run
+from tests.local_server import running_server
 from tests.local_tasks import Place
 from tests.parity.spark_session import JARS, missing
 
@@ -96,3 +98,26 @@ def test_the_segments_of_the_examples_are_made(place: Place) -> None:
     assert result.values == {"audience": 4}
     segments = {row["customer_id"]: row["segment"] for row in store.sql("SELECT * FROM gold.crm.segments")}
     assert segments[1] == segments[2] != segments[3] == segments[4]
+
+
+def test_sql_tasks_run_on_one_spark_where_the_server_is_told_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CONF_DIR", str(place.folder))
+    with running_server(place.home, "--sql-engine", "spark") as site:
+        runs, store = Runs(site), DeltaStore(place.home)
+        make = "CREATE TABLE main.shop.t (id INT); INSERT INTO main.shop.t SELECT CAST(:n AS INT)"
+        own = "SELECT id, java_method('java.lang.Math', 'abs', -7) AS n FROM main.shop.t"
+        job_id = runs.create(
+            runs.sql("make", f"{make}; {own}", parameters={"n": "7"}),
+            runs.sql("wrong", "SELECT nope FROM main.shop.t", "make"),
+        )
+        run = runs.ended(runs.start(job_id), seconds=600)
+        assert results(run) == {"make": "SUCCESS", "wrong": "FAILED"}, runs.output(task_run(run, "make")["run_id"])
+        assert runs.output(task_run(run, "make")["run_id"])["local"]["rows"] == [{"id": 7, "n": "7"}]
+        assert "nope" in runs.output(task_run(run, "wrong")["run_id"])["error"]
+        # A catalog that came to be after Spark was started, made by the other engine.
+        store.sql("CREATE TABLE silver.later.t AS SELECT 1 AS id")
+        later = runs.create(runs.sql("a", "DELETE FROM silver.later.t"))
+        (done,) = runs.ended(runs.start(later), seconds=600)["tasks"]
+        assert (result(done), done["local"]) == ("SUCCESS", {"rows_written": 1})
+    assert store.sql("SELECT * FROM main.shop.t") == [{"id": 7}]
+    assert store.sql("SELECT * FROM silver.later.t") == []

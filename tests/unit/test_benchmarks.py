@@ -39,7 +39,8 @@ def test_the_benchmark_counts_requests_and_commits_of_each_case() -> None:
     assert costs["no_op"]["commits"] == {}
     one = {"GET /api/2.2/jobs/get": 1, "POST /api/2.2/jobs/reset": 1}
     assert costs["change_tick"]["requests"] == one
-    assert costs["change_1"]["requests"] == {"GET /.well-known/databricks-config": 1, **one}
+    assert costs["change_1"]["requests"] == one
+    assert costs["no_op"]["requests"] == {"GET /api/2.2/jobs/get": MODULES}, "so few are got one by one"
     assert costs["change_10"]["requests"]["POST /api/2.2/jobs/reset"] == 10
     assert "change_100" not in costs, "there are not so many modules"
     assert all(cost["cpu"] > 0 and cost["peak"] > 0 for cost in costs.values())
@@ -51,7 +52,7 @@ def test_the_page_shows_what_was_saved() -> None:
     assert report.PLOT.read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_was_saved_reaches_every_goal_but_the_one_that_the_page_tells_of() -> None:
+def test_the_page_tells_of_the_goal_that_was_missed_as_long_as_it_is() -> None:
     results = read_results()
     missed: set[tuple[str, str]] = set()
     for goal in GOALS:
@@ -61,7 +62,8 @@ def test_what_was_saved_reaches_every_goal_but_the_one_that_the_page_tells_of() 
                 assert cost is not None, (goal, size, latency)
                 if report.figure(cost, goal.figure) > most:
                     missed.add((goal.case, goal.figure))
-    assert missed == {("no_op", REQUESTS)}
+    assert missed <= {("no_op", REQUESTS)}
+    assert ("One goal is missed" in report.PAGE.read_text("utf-8")) == bool(missed)
 
 
 def test_ratios_are_told_as_their_examples_show() -> None:

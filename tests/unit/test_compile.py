@@ -101,6 +101,11 @@ def test_tasks_of_one_order_run_in_parallel_after_the_nearest_lower_order() -> N
     assert depends_on(result) == {"a": [], "b": [], "c": ["a", "b"], "d": ["c"]}
 
 
+def test_an_order_may_be_nought_or_less() -> None:
+    result = compiled(source("a"), source("before", order=0), source("first", order=-5))
+    assert depends_on(result) == {"a": ["before"], "before": ["first"], "first": []}
+
+
 def test_an_explicit_depends_on_replaces_the_order() -> None:
     result = compiled(
         source("a"),

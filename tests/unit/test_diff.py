@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_job_meta.engine.diff import changes, merge, union
+from lakeflow_job_meta.engine.diff import changes, merge, three_way, union
 from lakeflow_job_meta.engine.rules import load_rules
-from lakeflow_job_meta.model.plan import MISSING
+from lakeflow_job_meta.model.plan import MISSING, FieldChange
 
 RULES = load_rules()
 
@@ -122,6 +122,17 @@ def test_changes_name_list_entries_by_their_key() -> None:
     before = {"tasks": [task("a", timeout_seconds=1)], "tags": {"x": "1"}}
     after = {"tasks": [task("a", timeout_seconds=2), task("b")], "tags": {}}
     assert paths(before, after) == ["~ tasks[a].timeout_seconds", "+ tasks[b]", "- tags.x"]
+
+
+def test_a_change_has_what_was_recorded_beside_what_is_there_and_what_will_be() -> None:
+    recorded = {"tasks": [{"task_key": "a", "max_retries": 1}], "timeout_seconds": 9}
+    observed = {"tasks": [{"task_key": "a", "max_retries": 2}, {"task_key": "b"}], "timeout_seconds": 9}
+    after = {"tasks": [{"task_key": "a", "max_retries": 3}], "timeout_seconds": 9, "tags": {"team": "x"}}
+    assert three_way(recorded, after, observed, RULES) == (
+        FieldChange("tasks[a].max_retries", old=1, new=3, observed=2),
+        FieldChange("tasks[b]", observed={"task_key": "b"}),
+        FieldChange("tags", new={"team": "x"}, observed=MISSING),
+    )
 
 
 def test_a_union_of_ownership_has_the_fields_of_both() -> None:

@@ -1,4 +1,4 @@
-"""A recorded deployment by the databricks CLI (validate, deploy, plan, change, destroy), played against the server.
+"""A recorded deployment by the databricks CLI (validate, deploy, plan, change, run, destroy), played against ours.
 
 The recording's own server was a fake with ids above 2^53; ids and user names of the two are mapped to each other.
 """
@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.local_runs import Runs
 from tests.local_server import Reply, Site, running_server
 
 TRACE = Path(__file__).parent.parent / "data" / "bundle_deploy_trace.jsonl"
+RUN_TRACE = TRACE.with_name("bundle_run_trace.jsonl")
 # What differs from one workspace to another.
 OF_THE_WORKSPACE = {"object_id", "created_time", "workspace_id", "id", "userName", "message"}
 
@@ -29,7 +31,7 @@ def test_a_recorded_bundle_deployment_plays_back_with_the_same_answers(site: Sit
     mine = site.client().current_user.me().user_name
     assert mine is not None
     ids: dict[str, str] = {"tester@databricks.com": mine}
-    entries = [json.loads(line) for line in TRACE.read_text().splitlines()]
+    entries = _entries(TRACE)
     assert len(entries) > 90
     for number, entry in enumerate(entries, 1):
         entry = json.loads(_mapped(json.dumps(entry), ids))
@@ -41,6 +43,45 @@ def test_a_recorded_bundle_deployment_plays_back_with_the_same_answers(site: Sit
             continue
         _compare(entry, answer, f"line {number}")
     assert not list(site.client().jobs.list()), "the bundle was destroyed"
+
+
+def test_a_recorded_bundle_run_plays_back_and_is_told_in_the_same_fields(site: Site) -> None:
+    """The recording's own server ran no task in order, so what each came to is its own; what is told of it isn't."""
+    (created,) = [each for each in _entries(TRACE) if each["path"].endswith("/jobs/create")]
+    job_id = site.call("POST", created["path"], created["body"].encode()).data["job_id"]
+    run_now, *looks, check, extract = _entries(RUN_TRACE)
+    ids = {str(created["resp"]["job_id"]): str(job_id)}
+
+    started = site.call("POST", run_now["path"], _mapped(run_now["body"], ids).encode())
+    assert started.data.keys() >= run_now["resp"].keys()
+    ids[str(run_now["resp"]["run_id"])] = str(started.data["run_id"])
+
+    path = f"{looks[0]['path']}?{_mapped(looks[0]['query'], ids)}"
+    assert site.call("GET", path).status == looks[0]["status"]
+    last = Runs(site).ended(started.data["run_id"])
+    assert _told(looks[-1]["resp"]) <= _told(last)
+    assert (last["state"]["result_state"], last["run_name"]) == ("FAILED", looks[-1]["resp"]["run_name"])
+
+    ours = {each["task_key"]: each["run_id"] for each in last["tasks"]}
+    for recorded in (check, extract):
+        (key,) = [
+            each["task_key"] for each in looks[-1]["resp"]["tasks"] if recorded["query"] == f"run_id={each['run_id']}"
+        ]
+        output = site.call("GET", f"{recorded['path']}?run_id={ours[key]}")
+        assert (output.status, bool(output.data["error"])) == (200, True)
+
+
+def _told(value: Any, path: str = "") -> set[str]:
+    """The fields of an answer, of all tasks together, and what is the same at each run of the job."""
+    if isinstance(value, list):
+        return set[str]().union(*(_told(each, f"{path}[]") for each in value))
+    if isinstance(value, dict):
+        return set[str]().union(*(_told(each, f"{path}.{name}") for name, each in value.items()))
+    return {f"{path}={value}" if path.endswith(("run_type", "task_key")) else path}
+
+
+def _entries(trace: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in trace.read_text().splitlines()]
 
 
 def _mapped(text: str, ids: dict[str, str]) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -219,3 +224,46 @@ def test_a_restart_neither_forgets_nor_repeats_a_fire(runs: Runs) -> None:
     until(lambda: len(started(again, job_id)) == 2)
     time.sleep(1.5)
     assert len(started(again, job_id)) == 2
+
+
+@contextmanager
+def serving(home: Path) -> Generator[Runs]:
+    """`ljm local serve`, killed afterwards."""
+    command = [sys.executable, "-m", "lakeflow_job_meta", "local", "serve", "--home", str(home), "--stub-unsupported"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        assert b"Serving" in process.stdout.readline()
+        yield Runs(Site(home, ensure_local(home)))
+    finally:
+        process.kill()
+        _ = process.communicate()
+
+
+def test_an_interval_starts_its_job_once_in_each_whatever_is_killed_and_served_again(tmp_path: Path) -> None:
+    def first_seen() -> int | None:
+        with closing(sqlite3.connect(tmp_path / "local" / "workspace.db")) as database:
+            row = database.execute("SELECT record FROM fires").fetchone()
+        return None if row is None else int(json.loads(row[0])["since_ms"])
+
+    def first_seen_earlier(ms: int) -> None:
+        with closing(sqlite3.connect(tmp_path / "local" / "workspace.db")) as database, database:
+            database.execute(
+                "UPDATE fires SET record = json_set(record, '$.since_ms', json_extract(record, '$.since_ms') - ?)",
+                (ms,),
+            )
+
+    with serving(tmp_path) as runs:
+        job_id = runs.create(PIPELINE, trigger={"periodic": {"interval": 1, "unit": "HOURS"}})
+        until(lambda: first_seen() is not None)
+        time.sleep(1.5)
+        assert started(runs, job_id) == [], "the interval begins when it is first seen"
+    first_seen_earlier(HOUR - 4_000)
+    with serving(tmp_path) as runs:
+        until(lambda: len(started(runs, job_id)) == 1)
+        (run,) = started(runs, job_id)
+        assert run["trigger"] == "PERIODIC"
+        assert 0 <= run["start_time"] - ((first_seen() or 0) + HOUR) < 5_000
+    with serving(tmp_path) as runs:
+        time.sleep(2.2)
+        assert len(started(runs, job_id)) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,44 +12,9 @@ import pytest
 
 from lakeflow_job_meta.local.tasks.order import Ending, TaskResult
 from tests.local_server import Site, running_server
-from tests.local_tasks import Place, put_file
+from tests.local_tasks import Place, put_file, wheel
 
 TOKENS = (f"token{number}" for number in itertools.count())
-CODE = """
-import sys
-from importlib.resources import files
-def main():
-    print("main", sys.argv, files(__package__).joinpath("data.txt").read_text())
-def direct():
-    print("direct", sys.argv[1:])
-def broken():
-    raise ValueError("in the wheel")
-def leave():
-    sys.exit(4)
-"""
-
-
-def wheel(name: str = "retail_etl", code: str = CODE, requires: str = "") -> bytes:
-    """A wheel as setuptools builds it, with an entry point in a group of its own."""
-    info = f"{name}-1.0.dist-info"
-    files = {
-        f"{name}/__init__.py": "from retail_etl.jobs import direct\n" if name == "retail_etl" else code,
-        f"{name}/jobs.py": code,
-        f"{name}/data.txt": "packaged",
-        f"{name}-1.0.data/purelib/{name}_extra.py": "EXTRA = 1",
-        f"{name}-1.0.data/scripts/run-it": "#!python\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n{requires}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": (
-            f"[group_of_ours]\nload = {name}.jobs:main\nfail = {name}.jobs:broken\nleave = {name}.jobs:leave\n"
-        ),
-        f"{info}/RECORD": "",
-    }
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-    return made.getvalue()
 
 
 @pytest.fixture(scope="module")

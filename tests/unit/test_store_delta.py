@@ -345,7 +345,15 @@ def with_the_feed_off_for_a_while(store: DeltaStore) -> None:
         store.sql(f"ALTER TABLE {NAME} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = '{value}')")
 
 
-@pytest.mark.parametrize("happening", [restored, updated_without_a_change, cleaned, with_the_feed_off_for_a_while])
+def vacuumed(store: DeltaStore) -> None:
+    store.sql(f"UPDATE {NAME} SET n = 7 WHERE id = 'b'")
+    for file in folder(store.home).glob("_change_data/*.parquet"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    "happening", [restored, updated_without_a_change, cleaned, with_the_feed_off_for_a_while, vacuumed]
+)
 def test_what_the_feed_cannot_tell_is_none(store: DeltaStore, happening: Callable[[DeltaStore], None]) -> None:
     store.append(SPEC, [{"id": "a", "n": 1}, {"id": "b", "n": 2}])
     store.transact(SPEC, set_n("a", 2))

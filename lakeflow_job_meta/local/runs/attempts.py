@@ -28,7 +28,15 @@ from lakeflow_job_meta.local.runs.references import UnknownReference, resolved
 from lakeflow_job_meta.local.runs.retry import retried_at
 from lakeflow_job_meta.local.runs.rows import Rows
 from lakeflow_job_meta.local.runs.sources import with_environment, with_text
-from lakeflow_job_meta.local.runs.task_runs import gathered, is_under_way, new_attempt, new_iterations, timed, turn
+from lakeflow_job_meta.local.runs.task_runs import (
+    gathered,
+    is_under_way,
+    new_attempt,
+    new_iterations,
+    rows_of,
+    timed,
+    turn,
+)
 from lakeflow_job_meta.local.runs.timers import Timers, soon
 from lakeflow_job_meta.local.tasks.order import Ending, TaskOrder, TaskResult
 
@@ -173,7 +181,8 @@ class Attempts:
         if all(each.phase.ended for each in iterations):
             outcome, message = loop_comes_to([each.phase.result or Outcome.FAILED for each in iterations])
             outcome = active.stopped.pop(loop.run_id, outcome)
-            return self._end(active, replace(loop, values=gathered(iterations)), phases.ended(outcome, message))
+            loop = replace(loop, values=gathered(iterations), **rows_of(iterations))
+            return self._end(active, loop, phases.ended(outcome, message))
         if not self._is_stopped(active, loop.run_id):
             states = [turn(each) for each in iterations]
             for position in next_iterations(states, int(loop.task["for_each_task"].get("concurrency", 1))):
@@ -233,11 +242,11 @@ class Attempts:
         if result.ending is Ending.SUCCESS and outcome is not Outcome.SUCCESS and active.forced is None:
             outcome = Outcome.SUCCESS  # it was faster than what was to end it
         message = result.message if outcome is OUTCOMES[result.ending] else ""
-        kept = {
-            "output": dict(result.output), "error": result.error, "error_trace": result.error_trace,
-            "rows_read": result.rows_read, "rows_written": result.rows_written,
-        }  # fmt: skip
-        task = replace(timed(task, times), values=result.values, rows=result.output.get("local", {}).get("rows", ()))
+        kept = {"output": dict(result.output), "error": result.error, "error_trace": result.error_trace}
+        task = replace(
+            timed(task, times), values=result.values, rows=result.output.get("local", {}).get("rows", ()),
+            rows_read=result.rows_read, rows_written=result.rows_written,
+        )  # fmt: skip
         self._above.advance(active, self._end(active, task, phases.ended(outcome, message), kept))
 
     def _after_timeout(self, task: TaskRun) -> None:

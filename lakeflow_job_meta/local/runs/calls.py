@@ -135,9 +135,8 @@ def get_output(call: Call) -> Answer:
         told = {"error": task.phase.message}
     if not task.phase.ended:
         kept["output"] = {"logs": printed_so_far(call.state, run.workspace, call.runner.folder_of(task))}
-    rows = {name: kept[name] for name in ("rows_read", "rows_written") if kept.get(name) is not None}
     output = dict(kept.get("output", {}))
-    if rows:
+    if rows := views.rows_told(task):
         output["local"] = {**output.get("local", {}), **rows}
     return reply({"metadata": view, **output, **told})
 

@@ -89,7 +89,8 @@ class TaskRun:
 
     `tries` counts the attempts since the run or its repair began, `attempt` those since ever. `resolved` is the task
     with all references put in, empty until it begins; `outcome` what a condition came to; `child` the run that it
-    started; `rows` what the last query of a SQL task returned, for those that refer to it.
+    started; `rows` what the last query of a SQL task returned, for those that refer to it. `rows_read` and
+    `rows_written` are how many its statements read and wrote, None where nobody knows.
     """
 
     run_id: int
@@ -107,6 +108,8 @@ class TaskRun:
     resolved: Mapping[str, Any] = field(default_factory=dict[str, Any])
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     rows: Sequence[Mapping[str, Any]] = ()
+    rows_read: int | None = None
+    rows_written: int | None = None
     outcome: str = ""
     child: int = 0
     input: Any = None

@@ -80,7 +80,7 @@ class Rows:
         return None if row is None else task_from(row["record"])
 
     def output(self, run_id: int) -> dict[str, Any]:
-        """What a task run left: output, error, error_trace, rows_read, rows_written."""
+        """What a task run left: output, error, error_trace."""
         row = self.state.one("SELECT output FROM task_runs WHERE run_id = ?", run_id)
         return cast("dict[str, Any]", json.loads(row["output"])) if row and row["output"] else {}
 
@@ -114,3 +114,18 @@ class Rows:
         with self.state.transaction():
             self.state.run("UPDATE runs SET deleted = 1, settings = '{}' WHERE run_id = ?", run_id)
             self.state.run("DELETE FROM task_runs WHERE job_run_id = ?", run_id)
+
+    def ids(self) -> set[int]:
+        """The runs that there are, those deleted too."""
+        return {int(row["run_id"]) for row in self.state.all("SELECT run_id FROM runs")}
+
+    def purge(self, start_ms: int, most: int) -> int:
+        """Take away runs, so many at the most, that started before a moment and have ended, with their tokens, as if
+        they had never been; says how many."""
+        old = "SELECT run_id FROM runs WHERE seq IN (SELECT seq FROM runs WHERE start_ms < ?) AND NOT active LIMIT ?"
+        run_ids = [int(row["run_id"]) for row in self.state.all(old, start_ms, most)]
+        with self.state.transaction():
+            for run_id in run_ids:
+                self.state.run("DELETE FROM task_runs WHERE job_run_id = ?", run_id)
+                self.state.run("DELETE FROM runs WHERE run_id = ?", run_id)
+        return len(run_ids)

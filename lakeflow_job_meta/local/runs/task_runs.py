@@ -63,3 +63,10 @@ def gathered(iterations: Sequence[TaskRun]) -> dict[str, list[Any]]:
     """The values that a loop's iterations set: by key a list, in the iterations' order, null where one set none."""
     keys = {key for each in iterations for key in each.values}
     return {key: [each.values.get(key) for each in iterations] for key in sorted(keys)}
+
+
+def rows_of(iterations: Sequence[TaskRun]) -> dict[str, int | None]:
+    """How many rows a loop's iterations read and wrote in all, where that is known of any."""
+    read = [each.rows_read for each in iterations if each.rows_read is not None]
+    written = [each.rows_written for each in iterations if each.rows_written is not None]
+    return {"rows_read": sum(read) if read else None, "rows_written": sum(written) if written else None}

@@ -67,10 +67,18 @@ def task_view(run: Run, task: TaskRun, origin: str, *, resolved: bool = False) -
         view["original_attempt_run_id"] = task.original
     if task.outcome:
         view["condition_task"] = {**view["condition_task"], "outcome": task.outcome}
+    if rows := rows_told(task):
+        view["local"] = rows
     if resolved and task.resolved and task.kind in RESOLVED:
         body = task.resolved[task.kind]
         view["resolved_values"] = {task.kind: {name: body[name] for name in RESOLVED[task.kind] if name in body}}
     return view
+
+
+def rows_told(task: TaskRun) -> dict[str, int]:
+    """How many rows a task run read and wrote, as far as that is known; the API has no field for it."""
+    told = {"rows_read": task.rows_read, "rows_written": task.rows_written}
+    return {name: number for name, number in told.items() if number is not None}
 
 
 def loop_view(view: dict[str, Any], iterations: Iterable[TaskRun]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lakeflow_job_meta.local.runs.attempts import STEPS, Ground
 from lakeflow_job_meta.local.runs.dispatch import Dispatcher, Lane
 from lakeflow_job_meta.local.runs.firing import Firing
 from lakeflow_job_meta.local.runs.record import Run, TaskRun
+from lakeflow_job_meta.local.runs.retention import Retention
 from lakeflow_job_meta.local.runs.rows import Rows
 from lakeflow_job_meta.local.runs.runner import Runner
 from lakeflow_job_meta.local.state import State
@@ -25,7 +26,8 @@ from lakeflow_job_meta.local.tasks.sql import Pool, SqlExecutor
 from lakeflow_job_meta.local.tasks.unsupported import Unsupported
 
 CORES = os.cpu_count() or 2
-SQL_WORKERS = max(2, min(8, CORES))
+WORKERS = {"embedded": max(2, min(8, CORES)), "spark": 1}
+"""So many SQL tasks go on at once, by engine: a process with Spark takes 0.8 GB, and each statement all cores."""
 PROCESSES = max(4, 2 * CORES)
 """So many tasks in processes of their own go on at once: most of them wait for something now and then."""
 
@@ -42,19 +44,20 @@ class Running:
     def __init__(self, state: State, options: Options, url: str) -> None:
         folder = options.home / "local"
         self._loop = asyncio.get_running_loop()
-        self._pool = Pool(options.home, folder / "server.log")
+        self._pool = Pool(options.home, folder / "server.log", options.sql_engine)
         dispatcher = Dispatcher(lanes(options, self._pool), self._post)
-        self.runner = Runner(Ground(Rows(state), dispatcher, folder / "runs", url, _child_of(state)))
+        ground = Ground(Rows(state), dispatcher, folder / "runs", url, _child_of(state))
+        self.runner = Runner(ground)
         _ = end_leftovers(options.home)
         self.lost = self.runner.recover()
-        self._clock: asyncio.Task[None] | None = None
+        self._clocks = [self._loop.create_task(Retention(ground.rows, ground.folder).go_on())]
         if options.fire_triggers:
-            self._clock = self._loop.create_task(Firing(self.runner, options.home).go_on())
+            self._clocks.append(self._loop.create_task(Firing(self.runner, options.home).go_on()))
 
     def close(self) -> None:
         """End all that is under way."""
-        if self._clock is not None:
-            _ = self._clock.cancel()
+        for clock in self._clocks:
+            _ = clock.cancel()
         self.runner.close()
         self._pool.close()
 
@@ -68,7 +71,7 @@ def lanes(options: Options, pool: Pool) -> Mapping[str, Lane]:
     sql = SqlExecutor(pool)
     nothing = Unsupported(options.stub_unsupported)
     processes = Lane(partial(ProcessExecutor, options.home), PROCESSES, needs_folder=True)
-    by_kind = {"sql_task": Lane(lambda _: sql, SQL_WORKERS), **dict.fromkeys(KINDS, processes)}
+    by_kind = {"sql_task": Lane(lambda _: sql, WORKERS[options.sql_engine]), **dict.fromkeys(KINDS, processes)}
     others = Lane(lambda _: nothing, 1)
     return {kind: by_kind.get(kind, others) for kind in TASK_TYPES if kind not in STEPS}
 

@@ -1,4 +1,4 @@
-"""SQL tasks: in warm worker processes, on the embedded tables, through the store's front door."""
+"""SQL tasks: in warm worker processes, on the embedded tables, through the store's front door or by Spark."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ KEPT_IDLE_SECONDS = 300.0
 class Worker:
     """One warm process; answers one request at a time."""
 
-    def __init__(self, home: Path, log: Path) -> None:
-        command = [sys.executable, "-m", "lakeflow_job_meta.local.tasks.sql_worker", str(home)]
+    def __init__(self, home: Path, log: Path, engine: str) -> None:
+        command = [sys.executable, "-m", "lakeflow_job_meta.local.tasks.sql_worker", str(home), engine]
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=plain(os.environ), cwd="/"
@@ -69,11 +69,13 @@ class Worker:
 
 
 class Pool:
-    """Workers of one home folder: one that is idle is taken again, else another is started."""
+    """Workers of one home folder and one engine (see call.ENGINES): one that is idle is taken again, else another is
+    started."""
 
-    def __init__(self, home: Path, log: Path) -> None:
+    def __init__(self, home: Path, log: Path, engine: str) -> None:
         self._home = home
         self._log = log
+        self._engine = engine
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
 
@@ -84,7 +86,7 @@ class Pool:
                 worker = self._idle.pop()
                 if worker.alive:
                     return worker
-        return Worker(self._home, self._log)
+        return Worker(self._home, self._log, self._engine)
 
     def give_back(self, worker: Worker) -> None:
         """Take back what may serve another task; those idle for long are ended."""

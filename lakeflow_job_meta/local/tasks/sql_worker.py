@@ -11,13 +11,14 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from lakeflow_job_meta.errors import LakeflowJobMetaError, SqlError
+from lakeflow_job_meta.store.base import Store
 from lakeflow_job_meta.store.delta import DeltaStore
 from lakeflow_job_meta.store.sql.dialect import Statement, statements
 
@@ -30,14 +31,39 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not look like an answer
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(asked,), daemon=True).start()
-    store = DeltaStore(Path(sys.argv[1]))
-    _ = store.sql("SELECT 1")  # imports what the first task would wait for
+    home, engine = Path(sys.argv[1]), sys.argv[2]
+    ready = STORES[engine](home)
+    _ = ready().sql("SELECT 1")  # imports what the first task would wait for
     while True:
         request = json.loads(asked.get())
-        print(json.dumps(answer(store, request["text"], request["parameters"])), file=answers, flush=True)
+        print(json.dumps(answer(ready(), request["text"], request["parameters"])), file=answers, flush=True)
 
 
-def answer(store: DeltaStore, text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _embedded(home: Path) -> Callable[[], Store]:
+    store = DeltaStore(home)
+    return lambda: store
+
+
+def _spark(home: Path) -> Callable[[], Store]:
+    # Imported here: pyspark is an extra, and costs half a second.
+    from lakeflow_job_meta.store.spark import SparkStore
+    from lakeflow_job_meta.store.spark_embedded import embedded_session, name_catalogs
+
+    session = embedded_session(home, home / "local" / "spark")
+    store = SparkStore(session)
+
+    def ready() -> Store:
+        name_catalogs(session, home)  # another process may have made one since
+        return store
+
+    return ready
+
+
+STORES: Mapping[str, Callable[[Path], Callable[[], Store]]] = {"embedded": _embedded, "spark": _spark}
+"""What makes the store of each engine, and then gives it for each request."""
+
+
+def answer(store: Store, text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Run all statements of a text; says the last one's rows, and how many were written and returned by all."""
     told: dict[str, Any] = {"statements": 0, "rows_read": None, "rows_written": None}
     rows: Sequence[Mapping[str, Any]] = []
@@ -57,9 +83,7 @@ def answer(store: DeltaStore, text: str, parameters: Mapping[str, Any]) -> dict[
     return {**told, **_shown(rows)}
 
 
-def _run(
-    store: DeltaStore, part: Statement, parameters: Mapping[str, Any], *, alone: bool
-) -> Sequence[Mapping[str, Any]]:
+def _run(store: Store, part: Statement, parameters: Mapping[str, Any], *, alone: bool) -> Sequence[Mapping[str, Any]]:
     text = part.text[part.tokens[0].start : part.tokens[-1].end + 1]
     try:
         return store.sql(text, parameters)
