@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from lakeflow_job_meta.engine.lease import Lease
     from lakeflow_job_meta.model.job import ObservedJob
+    from lakeflow_job_meta.model.run import Run
     from lakeflow_job_meta.runs.collector import Tell
     from lakeflow_job_meta.store.base import Store
 
@@ -347,7 +348,17 @@ class JobOrchestrator:
     def runs(self) -> ModuleRuns:
         """The runs of these jobs: started, followed, looked up, collected into the ledger."""
         ledger = Ledger(self.store, self.tables, self.workspace.id)
-        return ModuleRuns(self.workspace.runs, ledger, self._planning.state("runs").read, self._hook())
+        recorded = self._planning.state("runs").read
+        return ModuleRuns(self.workspace.runs, ledger, recorded, self._hook(), self._keep_pipeline_runs)
+
+    def _keep_pipeline_runs(self, runs: Sequence[Run]) -> None:
+        """Runs of pipelines stand in a record of their own too."""
+        from lakeflow_job_meta.pipelines.runs.kept import PipelineRuns
+        from lakeflow_job_meta.pipelines.runs.record import RunRecord
+        from lakeflow_job_meta.pipelines.tables import RegistryTables
+
+        registry = RegistryTables.beside(str(self.tables.control.name), self.settings.pipelines_schema)
+        PipelineRuns(RunRecord.of(self.store, registry), self._planning.state("runs").read).keep(runs)
 
     def _hook(self) -> Tell | None:
         """What tells the web hook of the settings, if they name one."""

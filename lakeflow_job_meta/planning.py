@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from lakeflow_job_meta.compile import COMPILER_VERSION, Compiled, CompileOptions, compile_modules
-from lakeflow_job_meta.compile.tasks import SOURCE_STAGE
+from lakeflow_job_meta.compile.tasks import OWN_PROGRAMS
 from lakeflow_job_meta.control.actor import actor
 from lakeflow_job_meta.control.causes import Evidence, with_causes
 from lakeflow_job_meta.control.declared import Declared, read_declared
@@ -145,7 +145,8 @@ class Planning:
 
     def _compile(self, declared: Declared) -> Compiled:
         settings, wheel = self.settings, self.settings.wheel_path
-        if wheel is None and any(SOURCE_STAGE in (each.transformation_config or "") for each in declared.sources):
+        configs = [each.transformation_config or "" for each in declared.sources] if wheel is None else []
+        if any(program in config for config in configs for program in OWN_PROGRAMS):
             wheel = deployed_wheel(self.store, self.tables) or None
         options = CompileOptions(
             str(self.tables.control.name), settings.default_warehouse_id, settings.cluster_id, wheel, settings.reach

@@ -37,12 +37,23 @@ ENVIRONMENT = {
     "max_disruptive_percent": "LAKEFLOW_MAX_DISRUPTIVE_PERCENT",
     "notify_url": "LAKEFLOW_NOTIFY_URL",
     "notify_secret": "LAKEFLOW_NOTIFY_SECRET",
+    "pipelines_schema": "LAKEFLOW_PIPELINES_SCHEMA",
+    "lake_schema": "LAKEFLOW_LAKE_SCHEMA",
 }
 RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 """Set inside of Databricks, where the workspace is the one that we run in, and the store its Spark session."""
 
 FOLDERS = ("home", "files_root")
 """Settings that are folders; a relative one in the file is relative to the file."""
+
+SCHEMAS = ("pipelines_schema", "lake_schema")
+"""Settings that name a schema of the control table's catalog."""
+
+FROM_FILE: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "pipelines_job": ("JobSettings", ("name", "tasks", "schedule", "trigger", "continuous", "max_concurrent_runs")),
+    "pipelines_task": ("Task", ("task_key", "depends_on")),
+}
+"""Settings that are parts of the Jobs API: of which type, and which of its fields follow from the registry."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -74,6 +85,10 @@ class Settings:
     `notify_url` is a web hook that is told of slow and late runs, `notify_secret` a reference (`env:NAME`,
     `{{secrets/scope/key}}`) to what its messages are signed with.
     `wheel_path` is this product's wheel, for tasks that run its own programs.
+    `pipelines_schema` is where the pipeline registry is, `lake_schema` where the tables are that pipelines extract,
+    both in the control table's catalog. `pipelines_job` are job settings that all jobs of pipelines have,
+    `pipelines_task` fields of a task that all their tasks have, `driver_environments` maps docker images of stages to
+    keys of environments that are used in their place.
     """
 
     control_table: str = ""
@@ -96,6 +111,11 @@ class Settings:
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
     notify_url: str | None = None
     notify_secret: str | None = None
+    pipelines_schema: str = "pipelines"
+    lake_schema: str = "dl"
+    pipelines_job: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    pipelines_task: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    driver_environments: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def runs_here(self) -> bool:
@@ -182,6 +202,12 @@ def _check(values: dict[str, Any], found: list[Diagnostic]) -> None:
             _check_drift(value, found)
         elif name == "rates":
             _check_rates(value, found)
+        elif name in FROM_FILE:
+            _check_fields(name, value, found)
+        elif name == "driver_environments":
+            _check_environments(value, found)
+        elif name in SCHEMAS:
+            _check_schema(name, value, found)
         elif not isinstance(value, str | Path) or not str(value).strip():
             found.append(Diagnostic(f"{name}: expected text, found {value!r}"))
     store = str(values.get("store", EMBEDDED))
@@ -203,6 +229,28 @@ def _check_drift(value: object, found: list[Diagnostic]) -> None:
         if policy not in DRIFT_POLICIES:
             hint = nearest(str(policy), DRIFT_POLICIES)
             found.append(Diagnostic(f"drift.{path}: expected {', '.join(DRIFT_POLICIES)}, found {policy!r}", hint=hint))
+
+
+def _check_fields(name: str, value: object, found: list[Diagnostic]) -> None:
+    kind, ours = FROM_FILE[name]
+    if not isinstance(value, Mapping):
+        found.append(Diagnostic(f"{name}: expected fields of the Jobs API's {kind}, found {value!r}"))
+        return
+    wrong = [key for key in cast("Mapping[str, object]", value) if key in ours or key.endswith("_task")]
+    found += [Diagnostic(f"{name}.{key}: follows from the pipeline registry", hint="leave it out") for key in wrong]
+
+
+def _check_environments(value: object, found: list[Diagnostic]) -> None:
+    entries = cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {"": None}
+    for image, key in entries.items():
+        if not isinstance(key, str) or not key.strip():
+            what = f"driver_environments{f'.{image}' if image else ''}"
+            found.append(Diagnostic(f"{what}: expected docker images with the key of an environment each"))
+
+
+def _check_schema(name: str, value: object, found: list[Diagnostic]) -> None:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z_][a-z0-9_]{0,254}", value):
+        found.append(Diagnostic(f"{name}: expected a schema's name in lower case, found {value!r}"))
 
 
 def _check_rates(value: object, found: list[Diagnostic]) -> None:

@@ -110,7 +110,8 @@ class Bootstrap:
 
     def dataset(self, step: PipelineStep) -> Dataset:
         """What one step declares."""
-        folder = self._path.parent / str(step.config.get("folder") or PROCESSORS[step.ps_type].folder)
+        processor = PROCESSORS[step.ps_type]
+        folder = processor.dataset_folder(self._path.parent, str(step.config.get("folder") or ""))
         said = {name: str(step.config.get(name) or "").lower() for name in ("catalog", "dataset")}
         return read_dataset(folder, **said)
 

@@ -52,7 +52,8 @@ class OnetimeBootstrapProcessor:
         )
         config = step_config.get("config", {}) if "ps_type" in step_config else step_config
         name = str(step_config.get("step_id", PS_TYPE))
-        planned = bootstrap.plan_step(PipelineStep(name, name, PS_TYPE, config or {}))
+        kind = str(step_config.get("ps_type", PS_TYPE))
+        planned = bootstrap.plan_step(PipelineStep(name, name, kind, config or {}))
         if planned.plan.deletes and context.get("yes_delete") != planned.plan.deletes:
             raise UsageError(
                 f"the dataset {planned.plan.deletes} would be deleted with all that is in it",

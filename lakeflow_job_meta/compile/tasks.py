@@ -12,6 +12,7 @@ from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.model import jobs_api
 from lakeflow_job_meta.model.control import Source
 from lakeflow_job_meta.model.job import QUERY_REF, SavedQuery, mapping
+from lakeflow_job_meta.model.stage_type import BUILT_IN, DIRECTIONS, NOTEBOOK, UserStage, parse_stage_type
 
 GIVEN_PARAMETERS = ("source_id", "module_name", "control_table")
 """Parameters that every notebook task gets from us, so that one notebook serves many rows."""
@@ -23,10 +24,26 @@ ENVIRONMENT_VERSION = "4"
 OWN_ENVIRONMENT = "lakeflow_job_meta"
 """The environment of our own programs' tasks on serverless compute, which takes no libraries of a task."""
 
-PACKAGE, STAGE_PROGRAM = "lakeflow_job_meta", "lakeflow-source-stage"
-SOURCE_STAGE = "source_stage"
+PACKAGE, STAGE_PROGRAM, PIPELINE_PROGRAM = "lakeflow_job_meta", "lakeflow-source-stage", "lakeflow-pipeline-stage"
+SOURCE_STAGE, PIPELINE_STAGE = OWN_PROGRAMS = ("source_stage", "pipeline_stage")
+"""Kinds of tasks that run programs of this product's wheel."""
+
 STAGE_SETTINGS = ("store", "home", "workspace")
-"""Settings that a source stage's task may name, where its process can't see them by itself."""
+"""Settings that a stage's task may name, where its process can't see them by itself."""
+
+PIPELINE_SETTINGS = (*STAGE_SETTINGS, "pipelines_schema", "lake_schema")
+
+PIPELINE_TEXTS = ("stage_type", "stage_name", "pipeline_name", "source_tablename", "direction")
+PIPELINE_NUMBERS = ("stage_order", "stage_position", "stage_count")
+PIPELINE_CHOICES = ("load_type", "incremental_key", "driver_container")
+"""What a pipeline's stage is told: what must be there, and what may be."""
+
+TOLD_AT_RUN_TIME = {
+    "job_run_id": "{{job.run_id}}",
+    "task_run_id": "{{task.run_id}}",
+    "trigger_type": "{{job.trigger.type}}",
+    **{name: f"{{{{job.parameters.{name}}}}}" for name in ("triggered_by", "backfill_from", "backfill_to")},
+}
 
 OURS = ("task_key", "depends_on")
 """Task fields that follow from the row, not from the builder."""
@@ -125,12 +142,7 @@ def _notebook(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
     for name in GIVEN_PARAMETERS:
         if name in parameters:
             context.report(f"parameter '{name}' is set by the product", path=("parameters", name), hint="rename yours")
-    given = {
-        "source_id": context.source.source_id,
-        "module_name": context.source.module_name,
-        "control_table": context.control_table,
-    }
-    return BuiltTask({"notebook_task": {"notebook_path": path, "base_parameters": {**parameters, **given}}})
+    return BuiltTask({"notebook_task": {"notebook_path": path, "base_parameters": {**parameters, **_given(context)}}})
 
 
 def _sql_query(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
@@ -175,28 +187,52 @@ def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
         if name in config and not isinstance(config[name], bool):
             context.report(f"expected true or false, found {type_name(config[name])}", path=(name,))
         parameters[name] = str(config.get(name) is True).lower()
-    given = {"source_id": context.source.source_id, "module_name": context.source.module_name}
-    settings = _parameters(config.get("settings"), context.report, ("settings",))
-    for name in settings:
-        if name not in STAGE_SETTINGS:
-            hint = nearest(name, STAGE_SETTINGS) or "known: " + ", ".join(STAGE_SETTINGS)
-            context.report(f"unknown setting '{name}'", path=("settings", name), hint=hint)
-    fields: dict[str, Any] = {
-        "python_wheel_task": {
-            "package_name": PACKAGE,
-            "entry_point": STAGE_PROGRAM,
-            "named_parameters": {
-                "config": path, **parameters, **context.reach, **settings, **given,
-                "control_table": context.control_table, "job_run_id": "{{job.run_id}}",
-            },
-        }
+    settings = _settings(config, STAGE_SETTINGS, context)
+    told = {
+        "config": path, **parameters, **settings, **_given(context), "job_run_id": TOLD_AT_RUN_TIME["job_run_id"],
     }  # fmt: skip
-    if context.cluster_id and not any(key in config for key in CLUSTER_CHOICES):
-        fields["existing_cluster_id"] = context.cluster_id
+    return _own_program(STAGE_PROGRAM, told, config, context)
+
+
+def _pipeline_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
+    """A stage of a pipeline: ours, or the user's notebook or program, which is told the same."""
+    texts = {name: _text(config, name, context.report) for name in PIPELINE_TEXTS}
+    numbers = {name: _count(config, name, context.report) for name in PIPELINE_NUMBERS}
+    chosen = {name: config[name] for name in PIPELINE_CHOICES if config.get(name) is not None}
+    if texts["direction"] and texts["direction"] not in DIRECTIONS:
+        hint = nearest(texts["direction"], DIRECTIONS) or " or ".join(DIRECTIONS)
+        context.report(f"unknown direction '{texts['direction']}'", path=("direction",), hint=hint)
+    stage = parse_stage_type(texts["stage_type"])
+    if texts["stage_type"] and stage is None:
+        hint = nearest(texts["stage_type"], BUILT_IN) or "one of " + ", ".join(BUILT_IN)
+        context.report(f"unknown stage_type '{texts['stage_type']}'", path=("stage_type",), hint=hint)
+    settings = _settings(config, PIPELINE_SETTINGS, context)
+    told = {
+        **texts, **numbers, **_parameters(chosen, context.report, ()), **settings, **_given(context),
+        **TOLD_AT_RUN_TIME,
+    }  # fmt: skip
+    if not isinstance(stage, UserStage):
+        return _own_program(PIPELINE_PROGRAM, told, config, context)
+    if stage.kind == NOTEBOOK:
+        task = {"notebook_task": {"notebook_path": stage.path, "base_parameters": told}}
+    else:
+        task = {"python_wheel_task": _program(stage.package, stage.name, told)}
+    return BuiltTask({**task, **_cluster(config, context)})
+
+
+def _own_program(
+    program: str, parameters: Mapping[str, str], config: Mapping[str, Any], context: TaskContext
+) -> BuiltTask:
+    """A program of this product's wheel."""
+    fields: dict[str, Any] = {"python_wheel_task": _program(PACKAGE, program, parameters)}
+    fields |= _cluster(config, context)
     if not context.wheel_path:
-        context.report(
-            "no wheel of this product is known", hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one"
-        )
+        # In the embedded workspace our programs are this product's own, whatever wheel a task names.
+        if not context.reach:
+            context.report(
+                "no wheel of this product is known",
+                hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one",
+            )
     elif not any(key in (*config, *fields) for key in (*CLUSTER_CHOICES, "libraries")):
         spec = {"environment_version": ENVIRONMENT_VERSION, "dependencies": [context.wheel_path]}
         environment = {"environment_key": OWN_ENVIRONMENT, "spec": spec}
@@ -206,6 +242,42 @@ def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
         others = cast("list[Any]", libraries) if isinstance(libraries, list) else []
         fields["libraries"] = [*others, {"whl": context.wheel_path}]
     return BuiltTask(fields)
+
+
+def _program(package: str, name: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    return {"package_name": package, "entry_point": name, "named_parameters": dict(parameters)}
+
+
+def _cluster(config: Mapping[str, Any], context: TaskContext) -> dict[str, str]:
+    """The cluster of who names none."""
+    chosen = any(key in config for key in CLUSTER_CHOICES)
+    return {"existing_cluster_id": context.cluster_id} if context.cluster_id and not chosen else {}
+
+
+def _given(context: TaskContext) -> dict[str, str]:
+    return {
+        "source_id": context.source.source_id,
+        "module_name": context.source.module_name,
+        "control_table": context.control_table,
+    }
+
+
+def _settings(config: Mapping[str, Any], known: tuple[str, ...], context: TaskContext) -> dict[str, str]:
+    settings = _parameters(config.get("settings"), context.report, ("settings",))
+    for name in settings:
+        if name not in known:
+            hint = nearest(name, known) or "known: " + ", ".join(known)
+            context.report(f"unknown setting '{name}'", path=("settings", name), hint=hint)
+    return {**context.reach, **settings}
+
+
+def _count(config: Mapping[str, Any], key: str, report: Report) -> str:
+    value = config.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        found = "nothing" if key not in config else repr(value)
+        report(f"expected a number from 1 for '{key}', found {found}", path=(key,) if key in config else ())
+        return ""
+    return str(value)
 
 
 def _raw(config: Mapping[str, Any], context: TaskContext) -> BuiltTask | None:
@@ -236,6 +308,9 @@ TASK_TYPES: Mapping[str, TaskType] = {
     "sql_query": TaskType(("sql_task",), "sql_task", _sql_query),
     "sql_file": TaskType(("sql_task",), "sql_task", _sql_file),
     SOURCE_STAGE: TaskType(("config_path", "bootstrap", "preview", "settings"), "python_wheel_task", _source_stage),
+    PIPELINE_STAGE: TaskType(
+        (*PIPELINE_TEXTS, *PIPELINE_NUMBERS, *PIPELINE_CHOICES, "settings"), "python_wheel_task", _pipeline_stage
+    ),
     "task": TaskType(("task",), "", lambda config, context: _raw(config, context) or BuiltTask({})),
 }
 

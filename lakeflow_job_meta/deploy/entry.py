@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 OWN = {"volume": "", "interval": "60"}
 """Parameters that are no settings, and their defaults."""
 
-AS_JSON = ("drift", "rates")
+AS_JSON = ("drift", "rates", "pipelines_job", "pipelines_task", "driver_environments")
 
 FAILED_LOOKS = 10
 """After so many looks in a row that failed the run fails too: only that is what the service tells people of."""

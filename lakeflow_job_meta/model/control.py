@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from lakeflow_job_meta.model.table import Row
 
@@ -15,6 +16,38 @@ rows say: who would put it right again?"""
 
 SOURCE_CONFIGS = ("source_config", "target_config", "transformation_config")
 """The source columns that hold JSON."""
+
+GENERATED_BY = "generated_by"
+"""The key of source_config by which a row tells what wrote it, other than people and their files."""
+
+
+def generated_by(source_config: str | None) -> str:
+    """What wrote a row; empty where people or their files did.
+
+    >>> generated_by('{"generated_by": "pipelines"}'), generated_by('{"table": "a"}')
+    ('pipelines', '')
+    """
+    return str(_parsed(source_config).get(GENERATED_BY) or "")
+
+
+def tagged_by(job_config: str | None) -> str:
+    """What wrote a module's own row: a tag of its job tells; empty where people or their files did.
+
+    >>> tagged_by('{"tags": {"generated_by": "pipelines"}}')
+    'pipelines'
+    """
+    tags = _parsed(job_config).get("tags")
+    return str(cast("Mapping[str, Any]", tags).get(GENERATED_BY) or "") if isinstance(tags, dict) else ""
+
+
+def _parsed(text: str | None) -> Mapping[str, Any]:
+    if not text or GENERATED_BY not in text:
+        return {}
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
