@@ -37,9 +37,9 @@ $(JARS)/delta: tests/parity/java/pom.xml
 	@mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(JARS)
 	@touch $@
 
-$(JARS)/alias-catalog.jar: tests/parity/java/AliasCatalog.java $(JARS)/delta $(VENV)/.spark
+$(JARS)/parity.jar: $(wildcard tests/parity/java/*.java) $(JARS)/delta $(VENV)/.spark
 	@classes=$$(mktemp -d) && spark=$$($(BIN)/python -c 'import pyspark; print(pyspark.__path__[0])') \
-	  && javac -nowarn -cp "$$spark/jars/*:$(JARS)/*" -d $$classes $< && jar cf $@ -C $$classes . ; \
+	  && javac -nowarn -cp "$$spark/jars/*:$(JARS)/*" -d $$classes $(filter %.java,$^) && jar cf $@ -C $$classes . ; \
 	  status=$$?; rm -rf $$classes; exit $$status
 
 $(VENV)/.bench: $(VENV)/.base
@@ -51,8 +51,7 @@ demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test  ## all tests; PYTEST=… adds arguments
-	@$(BIN)/python -m pytest -q -n auto $(if $(CI),-rs,) --ignore=tests/parity $(PYTEST)
-	@$(BIN)/python -m pytest -q --timeout 900 $(if $(CI),-rs,) tests/parity $(PYTEST)
+	@$(BIN)/python -m tests $(if $(CI),-rs,) $(PYTEST)
 
 coverage: $(VENV)/.test  ## how much of the source stage its tests run; fails under 85 %
 	@mkdir -p .cache
@@ -60,7 +59,7 @@ coverage: $(VENV)/.test  ## how much of the source stage its tests run; fails un
 	  -m pytest -q tests/test_contract_compliance.py tests/acceptance/test_source_stage*.py tests/acceptance/test_stage_task.py
 	@COVERAGE_FILE=.cache/coverage $(BIN)/python -m coverage report --skip-covered --fail-under=85
 
-jars: $(JARS)/alias-catalog.jar  ## what the tests on Spark and a warehouse need beside Java 17 and Maven
+jars: $(JARS)/parity.jar  ## what the tests on Spark and a warehouse need beside Java 17 and Maven
 
 chaos: $(VENV)/.test  ## every kill point and contest; about half an hour
 	@$(BIN)/python -m tests.chaos --all

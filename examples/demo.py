@@ -12,7 +12,6 @@ import os
 import queue
 import random
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,9 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from demo_api import run_source_stage
-from tour import all_jobs, check, fail, heading, ljm, say, show, sql
+from tour import ROOT, all_jobs, check, fail, heading, ljm, prepare, say, show, sql
 
-ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(".lakeflow/demo")
 INBOX = HOME / "inbox"
 TABLE = "main.retail.control"
@@ -103,7 +101,9 @@ WHERE module_name = 'stores';
 def main() -> None:
     """Run all steps in order."""
     started = time.monotonic()
-    prepare()
+    sys.path.insert(0, str(ROOT))
+    prepare(HOME, ENVIRONMENT)
+    INBOX.mkdir()
     say("One row of a Delta table is one task; the rows of one module are one job.")
     say("Here are the rows of a retail lakehouse, an embedded Delta store, and an")
     say(f"embedded workspace that speaks the Jobs API. All of it lives in {HOME}.")
@@ -113,28 +113,13 @@ def main() -> None:
     same_ids(before)
     run_orders()
     run_source_stage(HOME)
+    move_tables()
     with Monitor() as monitor:
         watched_folder(monitor)
         watched_table(monitor)
     export()
     say(f"\nDone in {time.monotonic() - started:.0f} s.")
     try_next()
-
-
-def prepare() -> None:
-    """A fresh home; and nothing in the environment may lead to a real workspace."""
-    os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
-    for name in list(os.environ):
-        if name.startswith(("LAKEFLOW_", "DATABRICKS_")):
-            del os.environ[name]
-    os.environ.update(ENVIRONMENT)
-    from lakeflow_job_meta.workspace.launcher import stop_local
-
-    if HOME.exists():
-        stop_local(HOME)
-        shutil.rmtree(HOME)
-    INBOX.mkdir(parents=True)
 
 
 def load() -> None:
@@ -232,6 +217,15 @@ def deliver() -> None:
 def write(path: Path, lines: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def move_tables() -> None:
+    heading("Tables are registered to be moved, and become jobs like all others")
+    command = shlex.split("examples/pipelines/shop.py --sqlite --tables orders --stages extract load")
+    say(f"$ python {shlex.join(command[:2])} \\\n    {shlex.join(command[2:])}")
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    show([f"  {line}".rstrip() for line in done.stdout.strip().splitlines()])
+    check(done.returncode == 0, f"a table moves from one database into another ({done.stderr.strip()})")
 
 
 def watched_folder(monitor: Monitor) -> None:

@@ -6,12 +6,30 @@ import io
 import json
 import os
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import NoReturn
 
+ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 80
+
+
+def prepare(home: Path, environment: Mapping[str, str]) -> None:
+    """A fresh home; and nothing in the environment may lead to a real workspace."""
+    os.chdir(ROOT)
+    for name in list(os.environ):
+        if name.startswith(("LAKEFLOW_", "DATABRICKS_")):
+            del os.environ[name]
+    os.environ.update(environment)
+    from lakeflow_job_meta.workspace.launcher import stop_local
+
+    if home.exists():
+        stop_local(home)
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
 
 
 def ljm(*arguments: str, shown: str = "") -> list[str]:

@@ -74,6 +74,12 @@ class TableNotFound(StoreError):
     """The table doesn't exist in this store."""
 
 
+class DatabaseError(LakeflowJobMetaError):
+    """A source or a destination of a pipeline can't be reached, read or written."""
+
+    exit_code = 4
+
+
 class WorkspaceError(LakeflowJobMetaError):
     """The workspace refused or could not be reached."""
 

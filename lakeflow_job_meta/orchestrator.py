@@ -17,7 +17,7 @@ from lakeflow_job_meta.control.heartbeat import read_monitors
 from lakeflow_job_meta.control.identity import keep_owner, mint_owner
 from lakeflow_job_meta.control.local_files import LocalFiles
 from lakeflow_job_meta.control.selection import select_modules
-from lakeflow_job_meta.control.tables import NAME_PROPERTY, ControlTables, owner_of
+from lakeflow_job_meta.control.tables import APPLIED, NAME_PROPERTY, ControlTables, owner_of
 from lakeflow_job_meta.diagnostics import Diagnostic, counted
 from lakeflow_job_meta.engine.apply import Surroundings, apply_plan
 from lakeflow_job_meta.engine.rules import load_rules
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from lakeflow_job_meta.engine.lease import Lease
     from lakeflow_job_meta.model.job import ObservedJob
+    from lakeflow_job_meta.model.run import Run
     from lakeflow_job_meta.runs.collector import Tell
     from lakeflow_job_meta.store.base import Store
 
@@ -172,7 +173,8 @@ class JobOrchestrator:
             self._planning.check_fresh(plan)
             # Once: a table that is lost after that is made again by who writes it.
             if not plan.empty and not self._set_up:
-                self.ensure_setup()
+                _ = self.tables.ensure(self.store, APPLIED)
+                self._versions_seen = self._set_up = True
         around = Surroundings(
             self.workspace.jobs,
             self._planning.queries(plan.basis.owner),
@@ -181,7 +183,7 @@ class JobOrchestrator:
             load_rules(),
             now=lambda: datetime.now(UTC),
             new_nonce=lambda: uuid4().hex[:16],
-            actor=actor(),
+            actor=actor(self.workspace),
             concurrency=self.settings.concurrency,
             list_lag=self.settings.list_lag_seconds,
             stop=stop or (lambda: False),
@@ -346,7 +348,17 @@ class JobOrchestrator:
     def runs(self) -> ModuleRuns:
         """The runs of these jobs: started, followed, looked up, collected into the ledger."""
         ledger = Ledger(self.store, self.tables, self.workspace.id)
-        return ModuleRuns(self.workspace.runs, ledger, self._planning.state("runs").read, self._hook())
+        recorded = self._planning.state("runs").read
+        return ModuleRuns(self.workspace.runs, ledger, recorded, self._hook(), self._keep_pipeline_runs)
+
+    def _keep_pipeline_runs(self, runs: Sequence[Run]) -> None:
+        """Runs of pipelines stand in a record of their own too."""
+        from lakeflow_job_meta.pipelines.runs.kept import PipelineRuns
+        from lakeflow_job_meta.pipelines.runs.record import RunRecord
+        from lakeflow_job_meta.pipelines.tables import RegistryTables
+
+        registry = RegistryTables.beside(str(self.tables.control.name), self.settings.pipelines_schema)
+        PipelineRuns(RunRecord.of(self.store, registry), self._planning.state("runs").read).keep(runs)
 
     def _hook(self) -> Tell | None:
         """What tells the web hook of the settings, if they name one."""

@@ -161,7 +161,7 @@ class Planning:
             self.tables,
             self.workspace.id,
             now=lambda: datetime.now(UTC),
-            actor=actor(),
+            actor=lambda: actor(self.workspace),
             correlation_id=correlation_id,
             tenure=self.tenure(),
             control_version=control_version,

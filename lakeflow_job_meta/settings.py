@@ -46,8 +46,6 @@ RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 FOLDERS = ("home", "files_root")
 """Settings that are folders; a relative one in the file is relative to the file."""
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 SCHEMAS = ("pipelines_schema", "lake_schema")
 """Settings that name a schema of the control table's catalog."""
 
@@ -56,6 +54,8 @@ FROM_FILE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "pipelines_task": ("Task", ("task_key", "depends_on")),
 }
 """Settings that are parts of the Jobs API: of which type, and which of its fields follow from the registry."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 DRIFT_POLICIES = ("enforce", "report", "ignore")
 

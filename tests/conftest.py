@@ -15,7 +15,10 @@ from databricks.sdk import WorkspaceClient
 from lakeflow_job_meta import JobOrchestrator, MetadataManager, MetadataMonitor
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.store.delta import DeltaStore
+from tests.databases.fixtures import mariadb_server, postgres_server
 from tests.local_server import Site, running_server
+
+__all__ = ["mariadb_server", "postgres_server"]
 
 TABLE = "main.etl.control"
 

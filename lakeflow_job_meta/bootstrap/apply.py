@@ -171,8 +171,8 @@ class Applying:
         for statement in action.statements:
             _ = self.store.sql(statement)
             way_back.commits += 1
-            now = self.store.info(before.name)
-            if way_back.commits == 1 and now is not None and now.version != before.version + 1:
+            now = self.store.info(before.name) if way_back.commits == 1 else None
+            if now is not None and now.version != before.version + 1:
                 # Theirs came between the look and our first statement: what is ours is only the newest version.
                 way_back.version = now.version - 1
                 raise ConflictError(f"{before.name} was written by somebody else meanwhile", hint="bootstrap again")

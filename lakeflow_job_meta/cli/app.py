@@ -30,6 +30,7 @@ from lakeflow_job_meta.cli import (
     logs,
     migrate,
     monitor,
+    pipeline_runs,
     pipelines,
     plan,
     repair,
@@ -64,6 +65,9 @@ for module in (
 # A statement may begin with a comment: `-- …` is no option.
 app.command(sql.NAME, help=sql.HELP, context_settings={"ignore_unknown_options": True})(sql.command)
 bootstrap.app.add_typer(bootstrap_migrations.app, name=bootstrap_migrations.NAME)
+for name, text, command in pipeline_runs.COMMANDS:
+    pipelines.app.command(name, help=text)(command)
+pipelines.app.add_typer(pipeline_runs.app, name=pipeline_runs.NAME)
 for name, group in (
     ("bootstrap", bootstrap.app),
     ("runs", runs.app),

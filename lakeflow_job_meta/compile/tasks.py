@@ -189,8 +189,7 @@ def _source_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTask:
         parameters[name] = str(config.get(name) is True).lower()
     settings = _settings(config, STAGE_SETTINGS, context)
     told = {
-        "config": path, **parameters, **context.reach, **settings, **_given(context),
-        "job_run_id": TOLD_AT_RUN_TIME["job_run_id"],
+        "config": path, **parameters, **settings, **_given(context), "job_run_id": TOLD_AT_RUN_TIME["job_run_id"],
     }  # fmt: skip
     return _own_program(STAGE_PROGRAM, told, config, context)
 
@@ -209,7 +208,7 @@ def _pipeline_stage(config: Mapping[str, Any], context: TaskContext) -> BuiltTas
         context.report(f"unknown stage_type '{texts['stage_type']}'", path=("stage_type",), hint=hint)
     settings = _settings(config, PIPELINE_SETTINGS, context)
     told = {
-        **texts, **numbers, **_parameters(chosen, context.report, ()), **context.reach, **settings, **_given(context),
+        **texts, **numbers, **_parameters(chosen, context.report, ()), **settings, **_given(context),
         **TOLD_AT_RUN_TIME,
     }  # fmt: skip
     if not isinstance(stage, UserStage):
@@ -225,14 +224,15 @@ def _own_program(
     program: str, parameters: Mapping[str, str], config: Mapping[str, Any], context: TaskContext
 ) -> BuiltTask:
     """A program of this product's wheel."""
-    fields: dict[str, Any] = {
-        "python_wheel_task": _program(PACKAGE, program, parameters),
-        **_cluster(config, context),
-    }
+    fields: dict[str, Any] = {"python_wheel_task": _program(PACKAGE, program, parameters)}
+    fields |= _cluster(config, context)
     if not context.wheel_path:
-        context.report(
-            "no wheel of this product is known", hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one"
-        )
+        # In the embedded workspace our programs are this product's own, whatever wheel a task names.
+        if not context.reach:
+            context.report(
+                "no wheel of this product is known",
+                hint="set wheel_path (LAKEFLOW_WHEEL_PATH); `ljm deploy` uploads one",
+            )
     elif not any(key in (*config, *fields) for key in (*CLUSTER_CHOICES, "libraries")):
         spec = {"environment_version": ENVIRONMENT_VERSION, "dependencies": [context.wheel_path]}
         environment = {"environment_key": OWN_ENVIRONMENT, "spec": spec}
@@ -268,7 +268,7 @@ def _settings(config: Mapping[str, Any], known: tuple[str, ...], context: TaskCo
         if name not in known:
             hint = nearest(name, known) or "known: " + ", ".join(known)
             context.report(f"unknown setting '{name}'", path=("settings", name), hint=hint)
-    return settings
+    return {**context.reach, **settings}
 
 
 def _count(config: Mapping[str, Any], key: str, report: Report) -> str:

@@ -31,7 +31,7 @@ class JobState:
     tables: ControlTables
     workspace_id: str
     now: Callable[[], datetime]
-    actor: str
+    actor: Callable[[], str]
     correlation_id: str
     tenure: Tenure
     control_version: int = 0
@@ -136,7 +136,7 @@ class JobState:
         about = {
             "correlation_id": self.correlation_id,
             "logged_at": self.now(),
-            "actor": self.actor,
+            "actor": self.actor(),
             "workspace_id": self.workspace_id,
             "control_version": self.control_version,
         }

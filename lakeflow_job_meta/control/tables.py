@@ -23,6 +23,9 @@ NAME_PROPERTY = "lakeflow_job_meta.control_table"
 KINDS = ("control", "modules", "jobs", "files", "log")
 """Our tables by the names of their schema files."""
 
+APPLIED = ("control", "modules", "jobs", "log")
+"""Those that applying a plan reads and writes: the files' is the loader's."""
+
 LEDGER = ("runs", "task_runs", "collected")
 """Those that record runs: made when the first run is collected, so that who never collects has none."""
 
@@ -81,13 +84,13 @@ class ControlTables:
         info = store.info(self.jobs.name)
         return self if info is None else replace(self, jobs=replace(self.jobs, columns=info.columns))
 
-    def ensure(self, store: Store) -> list[TableName]:
+    def ensure(self, store: Store, kinds: Sequence[str] = KINDS) -> list[TableName]:
         """Make those tables that don't exist; returns their names. Mints the owner UUID with the control table.
 
         Raises:
             StoreError: a table is of another schema version; none was made.
         """
-        found = self.infos(store)
+        found = self.infos(store, kinds)
         refuse_others(self._standings(found))
         return self._make(store, found)
 
@@ -97,9 +100,7 @@ class ControlTables:
         Raises:
             StoreError: one is of another schema version; none was made.
         """
-        found = self.infos(store, LEDGER)
-        refuse_others(self._standings(found))
-        return self._make(store, found)
+        return self.ensure(store, LEDGER)
 
     def make(self, store: Store) -> list[TableName]:
         """Make those that don't exist, of whatever schema versions the others are: for who doesn't write them."""

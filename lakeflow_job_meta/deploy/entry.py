@@ -24,16 +24,20 @@ OWN = {"volume": "", "interval": "60"}
 
 AS_JSON = ("drift", "rates", "pipelines_job", "pipelines_task", "driver_environments")
 
+FAILED_LOOKS = 10
+"""After so many looks in a row that failed the run fails too: only that is what the service tells people of."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Keep jobs equal to rows until SIGTERM comes, or until the monitor is deployed anew.
+    """Keep jobs equal to rows until SIGTERM comes, the monitor is deployed anew, or looks only fail.
 
     Args:
         arguments: `--control_table=main.etl.control`, `--volume=/Volumes/…`, `--interval=60`, and any other setting by
             its name; an empty value counts as not given. Those of the command line by default.
 
     Raises:
-        LakeflowJobMetaError: it can't even begin. An exception, and no exit code: to the job that alone is a failure.
+        Exception: it can't even begin, or what the last of FAILED_LOOKS failed with. An exception, and no exit code: to
+            the job that alone is a failure.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("lakeflow_job_meta").setLevel(logging.INFO)
@@ -62,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger.info("watching %s (store: %s)", settings.control_table, where.store.label)
     if settings.wheel_path:
         logger.info("wheel: %s", settings.wheel_path)
-    monitor.run_continuous()
+    monitor.run_continuous(give_up_after=FAILED_LOOKS)
     return 0
 
 

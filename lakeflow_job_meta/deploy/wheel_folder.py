@@ -12,6 +12,7 @@ from lakeflow_job_meta.deploy.wheel import Wheel
 from lakeflow_job_meta.errors import UsageError
 from lakeflow_job_meta.ingest.volume import is_volume
 from lakeflow_job_meta.workspace.api import Api
+from lakeflow_job_meta.workspace.connect import ME
 from lakeflow_job_meta.workspace.files import Files, VolumeFiles, WorkspaceFiles
 
 WORKSPACE = "/Workspace"
@@ -35,7 +36,7 @@ class WheelFolder:
             UsageError: it is neither in a volume nor among the workspace files.
         """
         if not folder:
-            folder = f"{WORKSPACE}/Users/{api.get('/api/2.0/preview/scim/v2/Me')['userName']}/{PACKAGE}"
+            folder = f"{WORKSPACE}/Users/{api.get(ME)['userName']}/{PACKAGE}"
         path = PurePosixPath(folder)
         in_volume = is_volume(folder) and len(path.parts) >= 5
         if ".." in path.parts or not (in_volume or path.is_relative_to(WORKSPACE)):

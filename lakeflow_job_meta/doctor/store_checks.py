@@ -88,7 +88,8 @@ def identity(subject: Subject) -> Finding:
             f"owner {owner}; whether it belongs to this workspace isn't known", "first 'login' has to work"
         )
     tenure = Tenure(subject.store, subject.tables, subject.workspace_id, subject.settings.lease_seconds)
-    state = JobState(subject.store, subject.tables, subject.workspace_id, subject.now, "doctor", "doctor", tenure)
+    where = (subject.store, subject.tables, subject.workspace_id)
+    state = JobState(*where, subject.now, lambda: "doctor", "doctor", tenure)
     rows = state.read()
     check_owner(rows.values(), owner, str(subject.control.name))
     if not rows:

@@ -12,10 +12,9 @@ from lakeflow_job_meta.model.table import TableInfo, TableName
 from lakeflow_job_meta.settings import LOCAL, Settings
 from lakeflow_job_meta.store.base import Store
 from lakeflow_job_meta.store.open import open_store
-from lakeflow_job_meta.workspace.connect import Workspace, connect
+from lakeflow_job_meta.workspace.connect import ME, Workspace, connect
 from lakeflow_job_meta.workspace.probe import Answer, Probe
 
-ME = "/api/2.0/preview/scim/v2/Me"
 RETRY_SECONDS = 2.0
 """How long the SDK may try the same again: an answer that doesn't come is a finding."""
 

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from lakeflow_job_meta.diagnostics import counted, errors_in
 from lakeflow_job_meta.doctor.check import Check
-from lakeflow_job_meta.doctor.subject import ME, Subject
+from lakeflow_job_meta.doctor.subject import Subject
 from lakeflow_job_meta.errors import Unreachable
 from lakeflow_job_meta.ingest.volume import place_of_files
 from lakeflow_job_meta.model.finding import Finding, failed, not_tried, ok, warning
+from lakeflow_job_meta.workspace.connect import ME
 from lakeflow_job_meta.workspace.queries import ROOT
 
 SKEW_SECONDS = 30.0

@@ -131,18 +131,20 @@ class MetadataMonitor:
         loaded, synced = self._load()
         return replace(self._update_jobs(loaded), synced=synced)
 
-    def run_continuous(self, max_iterations: int | None = None) -> None:
+    def run_continuous(self, max_iterations: int | None = None, *, give_up_after: int | None = None) -> None:
         """Look again and again until `stop` is called or SIGTERM or Ctrl-C comes; ends between two actions.
 
         Args:
             max_iterations: end after so many looks.
+            give_up_after: end with the last error after so many looks in a row that failed; by default it goes on.
 
         Raises:
             UsageError: the port to listen on is in use.
+            Exception: what the last look failed with, where it gives up.
         """
         place = self._files.place if self._files is not None else None
         watch = FolderWatch(place.folder, self._wake) if place and place.folder and not place.polled else None
-        done = 0
+        done = failed = 0
         # Who looks once neither waits for a turn nor stays to be seen.
         self._takes_turns = self.auto_update_jobs and self.heartbeat_interval > 0 and max_iterations != 1
         with self._signals(), self.record.served(self._address), watch or nullcontext(), self._signing_off():
@@ -150,8 +152,11 @@ class MetadataMonitor:
                 self._wake.clear()
                 if watch is not None:
                     watch.attach()
-                self._look()
+                problem = self._look()
                 done += 1
+                failed = 0 if problem is None else failed + 1
+                if problem is not None and failed == give_up_after:
+                    raise problem
                 if max_iterations is not None and done >= max_iterations:
                     return
                 self._wake.wait(self.interval)
@@ -161,22 +166,24 @@ class MetadataMonitor:
         self._stopping.set()
         self._wake.set()
 
-    def _look(self) -> None:
+    def _look(self) -> Exception | None:
+        """One look; what it failed with as a whole. Modules that fail by themselves are no such failure."""
         self.record.began()
         try:
             cycle = self._cycle()
         except LakeflowJobMetaError as error:
             logger.error("cycle failed, next try in %g s: %s", self.interval, error)
             self.record.failed(error.message)
-            return
+            return error
         except Exception as error:
             # A loop that has to run for ever: what we didn't foresee is told with its trace, and tried again.
             logger.exception("cycle failed unexpectedly, next try in %g s", self.interval)
             self.record.failed(f"{type(error).__name__}: {error}")
-            return
+            return error
         seconds = self.record.done(cycle)
         logger.log(logging.INFO if cycle.telling else logging.DEBUG, "%s", cycle.line(seconds))
         self._on_cycle(cycle)
+        return None
 
     def _cycle(self) -> Cycle:
         self.orchestrator.ensure_setup()

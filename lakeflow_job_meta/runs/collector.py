@@ -46,6 +46,9 @@ GONE = "the workspace doesn't know this run any more"
 Tell = Callable[[Sequence[Row]], Sequence[Row]]
 """Tells the web hook of these rows of runs; returns those that it need not be told of again."""
 
+Also = Callable[[Sequence[Run]], None]
+"""Gets runs that say anything new, before the ledger has them: after a crash it gets them again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:
@@ -76,6 +79,7 @@ class Collector:
         recorded: Our jobs.
         now: The time.
         tell: Tells the web hook, if there is one.
+        also: Who else keeps a record of runs.
     """
 
     ledger: Ledger
@@ -83,6 +87,7 @@ class Collector:
     recorded: Iterable[RecordedJob]
     now: Callable[[], datetime]
     tell: Tell | None = None
+    also: Also | None = None
     _open: dict[int, int] = field(default_factory=dict[int, int])
     _owed: dict[int, Row] = field(default_factory=dict[int, Row])
     _breaches: list[Row] = field(default_factory=list[Row])
@@ -151,6 +156,8 @@ class Collector:
     def _make_rows(self, runs: Iterable[Run], there: Mapping[int, Row]) -> None:
         new = [run for run in runs if not self._known(run, there.get(run.run_id))]
         full = [self._with_outputs(run if run.complete else self.api.get(run.run_id)) for run in new]
+        if full and self.also is not None:
+            self.also(full)
         about = self._about(full, there)
         rows = [run_row(run, about) for run in full]
         for run, row in zip(full, rows, strict=True):
@@ -205,6 +212,8 @@ class Collector:
         self._make_rows(found.values(), there)
 
     def _write_gone(self, row: Row) -> None:
+        if self.also is not None:
+            self.also([Run(row["run_id"], row["job_id"], "GONE", row["start_time"], message=GONE)])
         gone = {**row, "state": "GONE", "error": GONE, "collected_at": self.now()}
         self._make_ready()
         self._written += self.ledger.write([gone], [])

@@ -16,7 +16,7 @@ from lakeflow_job_meta.model.job import RecordedJob
 from lakeflow_job_meta.model.masking import secrets_in, without
 from lakeflow_job_meta.model.run import Run, TaskRun, milliseconds
 from lakeflow_job_meta.runs.asked import asked_of
-from lakeflow_job_meta.runs.collector import Collected, Collector, Tell
+from lakeflow_job_meta.runs.collector import Also, Collected, Collector, Tell
 from lakeflow_job_meta.runs.ledger import Ledger
 from lakeflow_job_meta.runs.statistics import Statistics, statistics_of
 from lakeflow_job_meta.workspace.runs import ApiRuns, RunQuery
@@ -37,6 +37,7 @@ class ModuleRuns:
         ledger: Where they are recorded.
         recorded: Reads our jobs, by module.
         tell: Tells the web hook of slow and late runs, if there is one.
+        also: Who else keeps a record of runs, if anybody does.
 
     Example:
         runs = JobOrchestrator("main.etl.control").runs
@@ -48,6 +49,7 @@ class ModuleRuns:
     ledger: Ledger
     recorded: Callable[[], Mapping[str, RecordedJob]]
     tell: Tell | None = None
+    also: Also | None = None
 
     def start(self, module: str, parameters: Mapping[str, str] | None = None, only: Sequence[str] = ()) -> int:
         """Run a module's job now; returns the run's id.
@@ -158,7 +160,7 @@ class ModuleRuns:
         for task in tasks:
             _ = self.attempts(run, task)
         repair_id = self.api.repair(run.run_id, tasks, run.latest_repair_id)
-        Collector(self.ledger, self.api, self.recorded().values(), _now).keep(run.run_id)
+        Collector(self.ledger, self.api, self.recorded().values(), _now, also=self.also).keep(run.run_id)
         return repair_id
 
     def with_iterations(self, run: Run) -> Run:
@@ -190,7 +192,7 @@ class ModuleRuns:
     def collect(self, since: datetime | None = None) -> Collected:
         """Bring the ledger up to date; see Collector."""
         recorded = self.recorded().values()
-        return Collector(self.ledger, self.api, recorded, _now, self.tell).collect(since)
+        return Collector(self.ledger, self.api, recorded, _now, self.tell, self.also).collect(since)
 
     def statistics(self, period: timedelta = PERIOD) -> dict[str, Statistics] | None:
         """How the runs that started in the last days went, by module; None where no run was ever collected."""

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from lakeflow_job_meta.errors import UsageError
+from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
 from lakeflow_job_meta.model.table import Changes, Commit, Row, RowChange, Snapshot, TableInfo, TableName, TableSpec
 
 SCHEMA_VERSION = "lakeflow_job_meta.schema_version"
@@ -114,6 +116,62 @@ class TableStore(Store, Protocol):
     def rename(self, table: TableName, to: TableName) -> None:
         """Give the table another name in its schema."""
         ...
+
+
+@runtime_checkable
+class BulkStore(TableStore, Protocol):
+    """A store that takes and gives millions of rows as Arrow, in bounded memory. Each write is one commit, which
+    carries what is said of it (`note`); columns are cast to those of the table, and what can't be is an error, never NULL.
+
+    Raises, all of them: StoreError, TableNotFound; InputError for a value that its column can't hold.
+    """
+
+    def put(
+        self, table: TableName, rows: ArrowStream, note: Mapping[str, str], *, span: Span | None = None
+    ) -> int | None:
+        """Put the rows in the place of all others, or of those in the span; the version, where the engine tells."""
+        ...
+
+    def merge(
+        self,
+        table: TableName,
+        rows: ArrowStream,
+        key: Sequence[str],
+        note: Mapping[str, str],
+        *,
+        span: Span | None = None,
+    ) -> int | None:
+        """Update the rows that have the same key, add the others; rows of the span that aren't given are deleted."""
+        ...
+
+    def stream(
+        self, table: TableName, columns: Sequence[str], *, span: Span | None = None
+    ) -> AbstractContextManager[ArrowStream]:
+        """The rows of one version, those of the span; to be read while the context lasts."""
+        ...
+
+    def totals(self, table: TableName, key: str | None, *, span: Span | None = None) -> Totals:
+        """What there is to count."""
+        ...
+
+    def noted(self, table: TableName, name: str) -> str | None:
+        """What the newest commit says that says anything under this name; a version that was taken back by RESTORE says
+        nothing any more. None where there is no table, or none of its commits says it."""
+        ...
+
+
+def bulk(store: Store) -> BulkStore:
+    """The store, if it can move tables.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if isinstance(store, BulkStore):
+        return store
+    raise UsageError(
+        f"{store.label} can't move whole tables: a SQL warehouse takes statements, not Arrow",
+        hint="run the stage as a task of a job, where a Spark session is the store; or with LAKEFLOW_STORE=embedded",
+    )
 
 
 @runtime_checkable

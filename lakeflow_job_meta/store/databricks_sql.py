@@ -176,7 +176,7 @@ class SqlStore:
         return net(rows, spec.key)
 
     def history(self, table: TableName, limit: int = 100) -> list[Commit]:
-        return self._facts.commits(table, limit)
+        return self._facts.history(table, limit)
 
     @property
     def abilities(self) -> Abilities:

@@ -6,6 +6,7 @@ Reading and writing need only deltalake and arro3; DuckDB and sqlglot are import
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from deltalake.exceptions import DeltaError
 
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.errors import StoreError, TableNotFound
+from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
 from lakeflow_job_meta.model.table import (
     Changes,
     Commit,
@@ -184,6 +186,41 @@ class DeltaStore:
 
     def rename(self, table: TableName, to: TableName) -> None:
         delta.rename(self._tables, table, to)
+
+    def put(self, table: TableName, rows: ArrowStream, note: Mapping[str, str], *, span: Span | None = None) -> int:
+        from lakeflow_job_meta.store import delta_bulk
+
+        return delta_bulk.put(self._tables, table, rows, note, span)
+
+    def merge(
+        self,
+        table: TableName,
+        rows: ArrowStream,
+        key: Sequence[str],
+        note: Mapping[str, str],
+        *,
+        span: Span | None = None,
+    ) -> int:
+        from lakeflow_job_meta.store import delta_bulk
+
+        return delta_bulk.merge(self._tables, table, rows, key, note, span)
+
+    def stream(
+        self, table: TableName, columns: Sequence[str], *, span: Span | None = None
+    ) -> AbstractContextManager[ArrowStream]:
+        from lakeflow_job_meta.store import delta_bulk
+
+        return delta_bulk.stream(self._tables, table, columns, span)
+
+    def totals(self, table: TableName, key: str | None, *, span: Span | None = None) -> Totals:
+        from lakeflow_job_meta.store import delta_bulk
+
+        return delta_bulk.totals(self._tables, table, key, span)
+
+    def noted(self, table: TableName, name: str) -> str | None:
+        from lakeflow_job_meta.store import delta_bulk
+
+        return delta_bulk.noted(self._tables, table, name)
 
     def sql(self, text: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         from lakeflow_job_meta.store.sql.door import run

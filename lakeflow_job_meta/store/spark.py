@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from lakeflow_job_meta.errors import UsageError
+from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
+from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.settings import PRODUCT, Settings
 from lakeflow_job_meta.store.connection import Parameters
 from lakeflow_job_meta.store.databricks_sql import SqlStore
 from lakeflow_job_meta.store.engine_errors import error_of
+from lakeflow_job_meta.store.spark_bulk import SparkBulk
 from lakeflow_job_meta.store.values import EPOCH
 
 if TYPE_CHECKING:
@@ -45,7 +48,39 @@ class SparkStore(SqlStore):
     """
 
     def __init__(self, session: SparkSession | None = None, *, table_defaults: str = PRODUCT) -> None:
-        super().__init__(SparkConnection(session or _own_session()), table_defaults=table_defaults)
+        connection = SparkConnection(session or _own_session())
+        super().__init__(connection, table_defaults=table_defaults)
+        self._bulk = SparkBulk(connection.session, connection.run, self._columns, connection.taken)
+
+    def _columns(self, table: TableName) -> Sequence[Column]:
+        return self._facts.with_columns(table)[1]
+
+    def put(self, table: TableName, rows: ArrowStream, note: Mapping[str, str], *, span: Span | None = None) -> None:
+        self._bulk.put(table, rows, note, span)
+        self._facts.happened(table)
+
+    def merge(
+        self,
+        table: TableName,
+        rows: ArrowStream,
+        key: Sequence[str],
+        note: Mapping[str, str],
+        *,
+        span: Span | None = None,
+    ) -> None:
+        self._bulk.merge(table, rows, key, note, span)
+        self._facts.happened(table)
+
+    def stream(
+        self, table: TableName, columns: Sequence[str], *, span: Span | None = None
+    ) -> AbstractContextManager[ArrowStream]:
+        return self._bulk.stream(table, columns, span)
+
+    def totals(self, table: TableName, key: str | None, *, span: Span | None = None) -> Totals:
+        return self._bulk.totals(table, key, span)
+
+    def noted(self, table: TableName, name: str) -> str | None:
+        return self._bulk.noted(table, name)
 
 
 def spark_store(settings: Settings) -> SparkStore:
@@ -100,8 +135,26 @@ class SparkConnection:
             told = json.loads(self._session.table(table).schema.json())
         return cast("Sequence[Mapping[str, Any]]", told["fields"])
 
+    @property
+    def session(self) -> SparkSession:
+        return self._session
+
+    def taken(self, statement: str, parameters: Parameters | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a query, a partition at a time in this process."""
+        with _reported(), _ours():
+            send = cast("Callable[..., DataFrame]", self._session.sql)  # pyright: ignore[reportUnknownMemberType] (as above)
+            frame, names, decoders = _decoded(send(statement, args=dict(parameters) if parameters else None))
+            for row in cast("Iterator[Sequence[Any]]", frame.toLocalIterator()):
+                yield _as_dict(names, decoders, row)
+
 
 def _rows(frame: DataFrame) -> list[dict[str, Any]]:
+    asked, names, decoders = _decoded(frame)
+    return [_as_dict(names, decoders, row) for row in cast("Sequence[Sequence[Any]]", asked.collect())]
+
+
+def _decoded(frame: DataFrame) -> tuple[DataFrame, list[str], list[Decode]]:
+    """What is to be asked, the columns' names, and what makes plain values of each."""
     from pyspark.sql import functions
     from pyspark.sql.types import TimestampType
 
@@ -116,14 +169,13 @@ def _rows(frame: DataFrame) -> list[dict[str, Any]]:
         ]
         frame = frame.toDF(*positions).select(*cast("list[Any]", asked))
     decoders = [_of_micros if moment else _decoder(kind) for kind, moment in zip(kinds, moments, strict=True)]
-    rows = cast("Sequence[Sequence[Any]]", frame.collect())
-    return [
-        {
-            name: None if value is None else decode(value)
-            for name, decode, value in zip(names, decoders, row, strict=True)
-        }
-        for row in rows
-    ]
+    return frame, names, decoders
+
+
+def _as_dict(names: Sequence[str], decoders: Sequence[Decode], row: Sequence[Any]) -> dict[str, Any]:
+    return {
+        name: None if value is None else decode(value) for name, decode, value in zip(names, decoders, row, strict=True)
+    }
 
 
 def _of_micros(value: int) -> datetime:

@@ -116,7 +116,16 @@ class TableFacts:
 
     def with_columns(self, table: TableName) -> tuple[Facts, tuple[Column, ...]]:
         """The table now, and its columns."""
-        facts = self.newest(table)
+        return self._described(table, self.newest(table))
+
+    def _columns(self, table: TableName, seen: Facts) -> tuple[Column, ...]:
+        """The columns of a table that was seen so; it is looked at again only where we know of a newer commit."""
+        known = self._known.get(table)
+        if known is None or known.commit != seen.commit:
+            known = self.newest(table)
+        return self._described(table, known)[1]
+
+    def _described(self, table: TableName, facts: Facts) -> tuple[Facts, tuple[Column, ...]]:
         columns = facts.columns
         if columns is None:
             columns = columns_of(self._run(statements.describe(table)), facts.properties)
@@ -124,8 +133,10 @@ class TableFacts:
                 told = {str(field["name"]): field for field in self._fields(full_name(table))}
                 columns = tuple(with_fields(each, told[each.name]) if each.name in told else each for each in columns)
             self._known[table] = facts = replace(facts, columns=columns)
-            if self._look.seen is not None:
-                self._look.seen[table] = facts
+            seen = self._look.seen
+            # What was seen before this look isn't taken for the look's own.
+            if seen is not None and table in seen and seen[table].commit == facts.commit:
+                seen[table] = facts
         return facts, columns
 
     def info(self, table: TableName) -> TableInfo:
@@ -136,7 +147,7 @@ class TableFacts:
             facts.table_id,
             facts.version,
             facts.properties,
-            lambda: self.with_columns(table)[1],
+            lambda: self._columns(table, facts),
             partition_by=facts.partition_by,
             cluster_by=facts.cluster_by,
             description=facts.description,
@@ -151,6 +162,14 @@ class TableFacts:
             self._known.pop(table, None)
             raise
         return [_commit(row) for row in rows]
+
+    def history(self, table: TableName, limit: int) -> list[Commit]:
+        """The newest commits, the newest first; within a look those that it saw."""
+        seen = (self._look.seen or {}).get(table)
+        recent = self._recent.get(table)
+        if seen is None or not recent or recent[0].version != seen.version or limit > RECENT:
+            return self.commits(table, limit)
+        return recent[:limit]
 
     def since(self, table: TableName, version: int, newest: int) -> list[Commit] | None:
         """The commits after `version`, up to `newest`; None where the log doesn't have all of them any more."""

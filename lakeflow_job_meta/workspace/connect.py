@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_job_meta.errors import UsageError, WorkspaceError
-from lakeflow_job_meta.settings import LOCAL, Settings
+from lakeflow_job_meta.settings import LOCAL, RUNTIME, Settings
 from lakeflow_job_meta.workspace.api import PATIENCE_SECONDS, Api
 from lakeflow_job_meta.workspace.calls import Calls, CountedClient
 from lakeflow_job_meta.workspace.jobs import ApiJobs
@@ -33,6 +33,14 @@ CALL_SECONDS = 30
 """How long a call may take; a third of the lease's default time to live, see engine.lease."""
 
 KNOWN_FILE = "workspaces.json"
+
+ME = "/api/2.0/preview/scim/v2/Me"
+
+_SERVICE_PRINCIPALS: dict[str, Callable[[Config], str | None]] = {
+    "oauth-m2m": lambda config: config.client_id,
+    "azure-client-secret": lambda config: config.azure_client_id,
+}
+"""Logins of service principals, and their application ids."""
 
 
 @dataclass
@@ -86,6 +94,22 @@ class Workspace:
     def queries(self, folder: str) -> ApiQueries:
         """Saved queries in a folder of this name."""
         return ApiQueries(self.api, folder)
+
+    @cached_property
+    def principal(self) -> str:
+        """Who we are there, where this machine's user doesn't tell: a service principal's id, of which no request has
+        to be made; inside of Databricks, where every process is root, the user's name. Otherwise empty."""
+        if self.address == LOCAL:
+            return ""
+        config = self.client.config
+        if told := _SERVICE_PRINCIPALS.get(str(config.auth_type)):
+            return told(config) or ""
+        if not os.environ.get(RUNTIME):
+            return ""
+        try:
+            return str(self.api.get(ME).get("userName") or "")
+        except WorkspaceError:
+            return ""  # what follows tells whether the workspace can be reached; a name is no reason to stop
 
     @cached_property
     def id(self) -> str:

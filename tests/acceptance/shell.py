@@ -15,6 +15,7 @@ from databricks.sdk import WorkspaceClient
 from lakeflow_job_meta import MetadataManager
 from lakeflow_job_meta.store.delta import DeltaStore
 from lakeflow_job_meta.workspace.launcher import ensure_local
+from tests.acceptance import brood
 from tests.local_server import job
 
 TABLE = "main.etl.control"
@@ -30,10 +31,7 @@ class Shell:
         }
 
     def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "lakeflow_job_meta", *arguments],
-            cwd=self.folder, input=stdin, capture_output=True, text=True, env=self.environment, timeout=60, check=False,
-        )  # fmt: skip
+        done = brood.ljm(arguments, self.folder, self.environment, stdin)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done
 

@@ -7,11 +7,13 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lakeflow_job_meta import JobOrchestrator
 from lakeflow_job_meta.cli.app import run
 from lakeflow_job_meta.compile import CompileOptions, compile_modules
 from lakeflow_job_meta.errors import UsageError
@@ -114,9 +116,19 @@ def test_a_stage_file_is_named_by_an_absolute_path() -> None:
         assert not compiled(config_path=path)[1]
 
 
+def test_in_the_embedded_workspace_our_programs_need_no_wheel(project: Project) -> None:
+    project.add("hub", "m", 1, STAGE)
+    project.orchestrator.run_all_modules()
+    settings = project.only_job()["settings"]
+    assert "environments" not in settings and "libraries" not in settings["tasks"][0]
+    assert settings["tasks"][0]["python_wheel_task"]["named_parameters"]["home"] == str(project.home.resolve())
+
+
 def test_the_wheel_of_the_deployed_monitor_is_taken_where_none_is_set(project: Project) -> None:
     project.add("hub", "m", 1, STAGE)
-    action = next(each for each in project.orchestrator.plan().actions if each.module == "m")
+    elsewhere = replace(project.settings, workspace="https://workspace.example.com")
+    orchestrator = JobOrchestrator(TABLE, project.client, store=project.store, settings=elsewhere)
+    action = next(each for each in orchestrator.plan().actions if each.module == "m")
     assert action.failed and "no wheel" in action.reason
     project.job_config(MONITOR_MODULE, parameters=[{"name": "wheel_path", "default": WHEEL}])
     project.orchestrator.run_all_modules()

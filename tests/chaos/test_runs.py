@@ -77,7 +77,7 @@ def orchestrator(home: Path) -> JobOrchestrator:
     return JobOrchestrator(TABLE, settings=Settings(TABLE, home))
 
 
-def assert_ledger_tells(home: Path, ends: list[dict[str, Any]]) -> None:
+def assert_ledger_tells(home: Path, runs: Runs, ends: list[dict[str, Any]]) -> None:
     ours = orchestrator(home)
     ours.runs.collect()
     told = ours.store.sql(f"SELECT run_id, result FROM {TABLE}_runs")
@@ -85,7 +85,10 @@ def assert_ledger_tells(home: Path, ends: list[dict[str, Any]]) -> None:
         (run["run_id"], result(run)) for run in ends
     )
     tasks = ours.store.sql(f"SELECT task_run_id, result FROM {TABLE}_task_runs")
-    expected = [(task["run_id"], result(task)) for run in ends for task in run["tasks"]]
+    every = [task for run in ends for task in run["tasks"]]
+    loops = [task["run_id"] for task in every if "for_each_task" in task]
+    every += [each for loop in loops for each in runs.get(loop).get("iterations", ())]
+    expected = [(task["run_id"], result(task)) for task in every]
     assert sorted((row["task_run_id"], row["result"]) for row in tasks) == sorted(expected)
 
 
@@ -119,7 +122,7 @@ def test_every_run_has_one_end_whoever_is_killed(tmp_path: Path) -> None:
         found = Counter(result(run) for run in ends)
         assert found["SUCCESS"] and found["FAILED"], f"the test struck too seldom or too often: {found}, {strikes}"
         assert [runs.get(each) for each in ids] == ends, "an end is for good"
-        assert_ledger_tells(tmp_path, ends)
+        assert_ledger_tells(tmp_path, runs, ends)
         broken = next(run for run in ends if life(run) == "INTERNAL_ERROR")
         runs.done("POST", "runs/repair", {"run_id": broken["run_id"], "rerun_all_failed_tasks": True})
         assert result(runs.ended(broken["run_id"])) == "SUCCESS"

@@ -26,7 +26,16 @@ QUICK = {
     "spark.sql.adaptive.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.stats.collect": "false",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
+    # Delta proves its checksums by reading the table's state again, after each commit where the zone isn't UTC.
+    "spark.databricks.delta.allFilesInCrc.verificationMode.enabled": "false",
+    "spark.databricks.delta.allFilesInCrc.verificationMode.forceOnNonUTC.enabled": "false",
+    "spark.databricks.delta.incremental.commit.verify": "false",
+    "spark.hadoop.fs.file.impl": "QuietFileSystem",
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "QuietFileSystem$Context",
+    # The classes of Spark and Delta are as they were when they were built: 25,000 of them aren't verified.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "
+    "-XX:NewSize=400m -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote",
+    "spark.sql.ui.explainMode": "simple",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.ui.retainedExecutions": "1",
     "spark.ui.retainedJobs": "1",
@@ -38,7 +47,7 @@ def missing() -> str:
     """What has to be installed first; empty where nothing is missing."""
     if find_spec("pyspark") is None:
         return "pyspark isn't installed: make jars"
-    if not any(JARS.glob("delta-spark_*.jar")) or not any(JARS.glob("alias-catalog.jar")):
+    if not any(JARS.glob("delta-spark_*.jar")) or not any(JARS.glob("parity.jar")):
         return "the jars aren't there: make jars"
     if shutil.which("java") is None:
         return "Java isn't installed: apt-get install openjdk-17-jre-headless"

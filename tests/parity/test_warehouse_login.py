@@ -13,6 +13,7 @@ import pytest
 from lakeflow_job_meta.errors import StoreError
 from lakeflow_job_meta.settings import Settings
 from lakeflow_job_meta.store.warehouse import warehouse_store
+from lakeflow_job_meta.workspace.connect import connect
 from tests.local_server import Site
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def test_a_service_principal_gets_a_new_token_whenever_the_old_one_ends(
         assert connection.run("SELECT 1 AS one") == [{"one": 1}]
     assert len(warehouse.logins.minted) > 2
     assert warehouse.count("OpenSession") == 1
+    assert connect(settings).principal == warehouse.logins.client_id
 
 
 def test_a_service_principal_logs_in_anew_on_another_host_than_the_workspace(

@@ -19,6 +19,7 @@ from lakeflow_job_meta.bootstrap.migrations.record import Record, TakenOver
 from lakeflow_job_meta.bootstrap.migrations.sections import Section, final_drop
 from lakeflow_job_meta.errors import LakeflowJobMetaError, SqlError, StoreError
 from lakeflow_job_meta.model.table import TableInfo, TableName
+from lakeflow_job_meta.store.base import one_look
 from lakeflow_job_meta.store.statements import full_name
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ class CarryOut:
         own: Ranges = before.own if before else {}
         entry = self.record.write(before, self.run.begins(replace(self._new(file), tables=tables, own=own)))
         self._attempt(entry, partial(self._run, file.up, entry), tables, State.FAILED)
-        after = replace(entry, tables=self._after(tables), own=self._own(entry, self._made_of))
+        with one_look(self.record.store):
+            after = replace(entry, tables=self._after(tables), own=self._own(entry, self._made_of))
         return self.record.write(entry, self.run.ends(after, State.APPLIED))
 
     def _down(self, file: MigrationFile, before: Entry) -> Entry:
@@ -73,7 +75,8 @@ class CarryOut:
         entry = self.record.write(before, self.run.begins(replace(before, state=State.REVERTING, undone=tables)))
         act = partial(self._run, file.down, entry) if file.down is not None else partial(self._restore, before.tables)
         self._attempt(entry, act, tables, before.state)
-        after = replace(entry, undone=self._after(tables), own=self._own(entry, self._made_of))
+        with one_look(self.record.store):
+            after = replace(entry, undone=self._after(tables), own=self._own(entry, self._made_of))
         return self.record.write(entry, self.run.ends(after, State.REVERTED))
 
     def _put_right(self, file: MigrationFile, found: Entry) -> Entry:
