@@ -45,7 +45,8 @@ class Ground:
         third = ROWS // 3
         self.system.run(f"UPDATE orders SET amount = amount + 1, made = '2024-06-01 00:00:00' WHERE id <= {third}")
         self.system.run(
-            f"INSERT INTO orders SELECT id + 1000000, what, amount, '2024-06-02 00:00:00' FROM orders WHERE id <= {third}"
+            "INSERT INTO orders SELECT id + 1000000, what, amount, '2024-06-02 00:00:00' FROM orders "
+            f"WHERE id <= {third}"
         )
 
 
