@@ -88,11 +88,13 @@ POSTGRES: Mapping[str, SearchStrategy[Any]] = {
 
 MARIADB: Mapping[str, SearchStrategy[Any]] = {
     "tinyint(1)": whole(8), "smallint": whole(16), "mediumint": whole(24), "int unsigned": st.integers(0, 2**32 - 1),
-    "bigint": whole(64), "bigint unsigned": st.integers(0, 2**64 - 1), 
+    "bigint": whole(64), "bigint unsigned": st.integers(0, 2**64 - 1),
     "float": SINGLES.filter(lambda found: abs(found) < 3e38),
-    "double": FINITE.filter(lambda found: found == 0 or 1e-300 < abs(found) < 1e300), "decimal(38,10)": decimals(38, 10),
+    "double": FINITE.filter(lambda found: found == 0 or 1e-300 < abs(found) < 1e300),
+    "decimal(38,10)": decimals(38, 10),
     "decimal(60,20)": decimals(60, 20), "varchar(40) character set utf8mb4": TEXTS, "text": TEXTS,
-    "char(5)": st.text("ab é€", max_size=5), "varbinary(30)": BYTES, "binary(3)": st.binary(min_size=3, max_size=3),
+    "char(5)": st.text("ab é€", max_size=5), "varbinary(30)": BYTES,
+    "binary(3)": st.binary(min_size=3, max_size=3),
     "blob": BYTES,
     "date": DAYS, "datetime(6)": MOMENTS, "datetime": MOMENTS.map(lambda found: found.replace(microsecond=0)),
     "timestamp(6) null": st.datetimes(datetime(1971, 1, 1), datetime(2037, 12, 30)),
