@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lakeflow_job_meta.metadata_manager import MetadataManager
     from lakeflow_job_meta.monitor import MetadataMonitor
     from lakeflow_job_meta.orchestrator import JobOrchestrator
+    from lakeflow_job_meta.pipelines.pipeline_registry import PipelineRegistry
     from lakeflow_job_meta.store.spark import SparkStore
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ _MODULES = {
     "LakeflowJobMetaError": "errors",
     "MetadataManager": "metadata_manager",
     "MetadataMonitor": "monitor",
+    "PipelineRegistry": "pipelines.pipeline_registry",
     "SparkStore": "store.spark",
     "StoreError": "errors",
     "UsageError": "errors",
@@ -47,6 +49,7 @@ __all__ = [
     "LakeflowJobMetaError",
     "MetadataManager",
     "MetadataMonitor",
+    "PipelineRegistry",
     "SparkStore",
     "StoreError",
     "UsageError",

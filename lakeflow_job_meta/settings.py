@@ -82,9 +82,10 @@ class Settings:
     `notify_url` is a web hook that is told of slow and late runs, `notify_secret` a reference (`env:NAME`,
     `{{secrets/scope/key}}`) to what its messages are signed with.
     `wheel_path` is this product's wheel, for tasks that run its own programs.
-    `pipelines_schema` is where the pipeline registry is, `lake_schema` where the tables are that pipelines extract, both
-    in the control table's catalog. `pipelines_job` are job settings that all jobs of pipelines have, `pipelines_task`
-    fields of a task that all their tasks have.
+    `pipelines_schema` is where the pipeline registry is, `lake_schema` where the tables are that pipelines extract,
+    both in the control table's catalog. `pipelines_job` are job settings that all jobs of pipelines have,
+    `pipelines_task` fields of a task that all their tasks have, `driver_environments` maps docker images of stages to
+    keys of environments that are used in their place.
     """
 
     control_table: str = ""
@@ -111,6 +112,7 @@ class Settings:
     lake_schema: str = "dl"
     pipelines_job: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pipelines_task: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    driver_environments: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def require_control_table(self) -> str:
         """The control table's name.
@@ -186,6 +188,8 @@ def _check(values: dict[str, Any], found: list[Diagnostic]) -> None:
             _check_rates(value, found)
         elif name in FROM_FILE:
             _check_fields(name, value, found)
+        elif name == "driver_environments":
+            _check_environments(value, found)
         elif name in SCHEMAS:
             _check_schema(name, value, found)
         elif not isinstance(value, str | Path) or not str(value).strip():
@@ -216,9 +220,16 @@ def _check_fields(name: str, value: object, found: list[Diagnostic]) -> None:
     if not isinstance(value, Mapping):
         found.append(Diagnostic(f"{name}: expected fields of the Jobs API's {kind}, found {value!r}"))
         return
-    for key in cast("Mapping[str, object]", value):
-        if key in ours or key.endswith("_task"):
-            found.append(Diagnostic(f"{name}.{key}: follows from the pipeline registry", hint="leave it out"))
+    wrong = [key for key in cast("Mapping[str, object]", value) if key in ours or key.endswith("_task")]
+    found += [Diagnostic(f"{name}.{key}: follows from the pipeline registry", hint="leave it out") for key in wrong]
+
+
+def _check_environments(value: object, found: list[Diagnostic]) -> None:
+    entries = cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {"": None}
+    for image, key in entries.items():
+        if not isinstance(key, str) or not key.strip():
+            what = f"driver_environments{f'.{image}' if image else ''}"
+            found.append(Diagnostic(f"{what}: expected docker images with the key of an environment each"))
 
 
 def _check_schema(name: str, value: object, found: list[Diagnostic]) -> None:

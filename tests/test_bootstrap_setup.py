@@ -28,17 +28,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--pipeline", default=str(PIPELINE), help="the pipeline file")
     parser.add_argument("--home", help="where embedded tables live")
     given = parser.parse_args(arguments)
-    from lakeflow_job_meta.bootstrap import Bootstrap
     from lakeflow_job_meta.cli.app import run
 
     command = ["bootstrap", "--pipeline", given.pipeline]
     command += ["--force-tables"] if given.force_tables else []
     command += ["--force-all", "--yes-delete", given.yes_delete or ""] if given.force_all else []
     command += ["--home", given.home] if given.home else []
-    said = given.yes_delete in [dataset.name for _, dataset in Bootstrap(Path(given.pipeline)).datasets()]
+    said = given.yes_delete is not None and given.yes_delete in _datasets(Path(given.pipeline))
     if said or not given.force_tables:
         command += ["--yes"]  # to make what is missing takes nothing away
+    elif not sys.stdin.isatty():
+        _ = run([*command, "--dry-run"])
+        parser.error("all tables would be made anew, and nobody can be asked: --yes-delete tenants, if that is meant")
     return run(command)
+
+
+def _datasets(pipeline: Path) -> list[str]:
+    from lakeflow_job_meta.bootstrap import Bootstrap
+    from lakeflow_job_meta.errors import InputError
+
+    try:
+        return [dataset.name for _, dataset in Bootstrap(pipeline).datasets()]
+    except InputError:
+        return []  # the command tells what is wrong with the files
 
 
 if __name__ == "__main__":  # here, since a script needs nothing that only tests need: pytest may not be installed
@@ -227,8 +239,8 @@ def test_only_what_is_missing_is_made(home: Path) -> None:
 def test_nothing_is_taken_away_unless_somebody_says_so(home: Path, flag: str) -> None:
     add_row(home)
     before = versions(home)
-    script(flag, home=home, code=2)
-    script(flag, "--yes-delete", "tenant", home=home, code=2)
+    assert "--yes-delete tenants" in script(flag, home=home, code=2).stderr
+    assert "--yes-delete tenants" in script(flag, "--yes-delete", "tenant", home=home, code=2).stderr
     assert versions(home) == before
     assert len(queue(home)) == 1
 
@@ -299,6 +311,16 @@ def test_the_readme_tells_of_each_table_and_of_each_task() -> None:
     assert [table for table in LAYOUT if f"| `{table}` |" not in text] == []
     tasks = ("## Add a table", "## Change a table", "## In production", "## Why not Alembic", "test_bootstrap_setup.py")
     assert [task for task in tasks if task not in text] == []
+
+
+def test_files_that_cannot_be_used_are_told_and_nothing_is_made(tmp_path: Path) -> None:
+    setup = Path(shutil.copytree(SETUP, tmp_path / "setup"))
+    (setup / "initial" / "schemas" / "tenant_profiles.json").write_text("[", "utf-8")
+    told = script(
+        "--pipeline", str(setup / "bootstrap_system.yml"), "--yes-delete", "tenants", home=tmp_path / "home", code=1
+    )
+    assert "tenant_profiles.json:1:2: error: not valid JSON" in told.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_the_script_says_how_it_is_used() -> None:

@@ -17,6 +17,8 @@ from lakeflow_job_meta.bootstrap.planner import Wishes, plan_dataset, plan_purge
 from lakeflow_job_meta.bootstrap.processors import PROCESSORS
 from lakeflow_job_meta.bootstrap.record import Record, log_table
 from lakeflow_job_meta.bootstrap.table_plan import TablePlan
+from lakeflow_job_meta.diagnostics import Diagnostic, FileLocation
+from lakeflow_job_meta.errors import InputError
 from lakeflow_job_meta.model.finding import Finding
 from lakeflow_job_meta.settings import Settings, load_settings
 from lakeflow_job_meta.store.base import TableStore
@@ -78,9 +80,33 @@ class Bootstrap:
         """What each step declares.
 
         Raises:
-            InputError: with every finding of all files of a step.
+            InputError: with every finding of all files of all steps.
         """
-        return [(step, self.dataset(step)) for step in self.pipeline.steps]
+        read: list[tuple[PipelineStep, Dataset]] = []
+        problems: list[InputError] = []
+        for step in self.pipeline.steps:
+            try:
+                read.append((step, self.dataset(step)))
+            except InputError as problem:
+                problems.append(problem)
+        found = [each for problem in problems for each in problem.diagnostics] + self._doubled(read)
+        if found:
+            first = problems[0].message if len(problems) == 1 else f"{self._path} can't be used"
+            raise InputError(first, diagnostics=found)
+        return read
+
+    def _doubled(self, read: Sequence[tuple[PipelineStep, Dataset]]) -> list[Diagnostic]:
+        """Datasets that two steps set up: each would take the other's tables for strangers, or delete them."""
+        first: dict[str, PipelineStep] = {}
+        return [
+            Diagnostic(
+                f"{dataset.full_name} is set up by step '{before.step_id}' and by step '{step.step_id}'",
+                FileLocation(str(self._path)),
+                "one config.yml lists all tables of a dataset; or give the step another dataset",
+            )
+            for step, dataset in read
+            if (before := first.setdefault(dataset.full_name, step)) is not step
+        ]
 
     def dataset(self, step: PipelineStep) -> Dataset:
         """What one step declares."""

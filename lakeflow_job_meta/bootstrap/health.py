@@ -12,12 +12,12 @@ from lakeflow_job_meta.bootstrap.difference import differences
 from lakeflow_job_meta.bootstrap.kept import is_kept
 from lakeflow_job_meta.diagnostics import counted
 from lakeflow_job_meta.errors import LakeflowJobMetaError
-from lakeflow_job_meta.model.column import Column, day_of
+from lakeflow_job_meta.model.column import Column
 from lakeflow_job_meta.model.finding import Finding, failed, not_tried, ok, warning
 from lakeflow_job_meta.model.table import TableInfo, TableName, TableSpec
 from lakeflow_job_meta.store import table_statements as sql
 from lakeflow_job_meta.store.base import TableStore
-from lakeflow_job_meta.store.generated import GENERATED_PROPERTY
+from lakeflow_job_meta.store.generated import GENERATED_PROPERTY, day_text, source_of
 
 SMALL_BYTES = 8 * 2**20
 """Files that are smaller on average are many small ones …"""
@@ -151,9 +151,8 @@ def _misplaced(patient: Patient, day: Column) -> str:
     expression = day.generated or ""
     if GENERATED_PROPERTY in patient.info.properties:
         # We fill it by UTC; the engine would cast by its session's time zone.
-        zoned = [each for each in patient.spec.columns if each.type == "TIMESTAMP" and day_of(each).name == day.name]
-        for each in zoned:
-            expression = f"CAST(to_utc_timestamp({sql.quoted(each.name)}, current_timezone()) AS DATE)"
+        source = source_of(day, patient.spec.columns)
+        expression = day_text(source, sql.quoted(source.name)) if source else expression
     return f"NOT ({sql.quoted(day.name)} <=> {expression})"
 
 

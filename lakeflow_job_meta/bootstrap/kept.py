@@ -30,3 +30,18 @@ def is_kept(table: TableName) -> bool:
 def kept_of(tables: Iterable[TableName]) -> list[TableName]:
     """Those of the tables that are copies."""
     return [each for each in tables if is_kept(each)]
+
+
+def original(copy: TableName) -> TableName:
+    """The table that this is a copy of.
+
+    >>> str(original(TableName("main", "tenants", "t__kept_20260102030405000006")))
+    'main.tenants.t'
+    """
+    found = _KEPT.fullmatch(copy.name)
+    return replace(copy, name=found[1]) if found else copy
+
+
+def newest_kept(table: TableName, tables: Iterable[TableName]) -> TableName | None:
+    """The newest copy of a table; their names sort by their age."""
+    return max((each for each in kept_of(tables) if original(each) == table), default=None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lakeflow_job_meta.bootstrap.dataset_file import RESERVED, Dataset
 from lakeflow_job_meta.bootstrap.difference import Difference, differences
 from lakeflow_job_meta.bootstrap.evolution import REWRITING, Evolution
-from lakeflow_job_meta.bootstrap.kept import is_kept, kept_of
+from lakeflow_job_meta.bootstrap.kept import is_kept, kept_of, newest_kept, original
 from lakeflow_job_meta.bootstrap.table_plan import SchemaChange, TableAction, TablePlan
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, counted
 from lakeflow_job_meta.model.layout import sort_order
@@ -45,7 +45,9 @@ def plan_dataset(store: TableStore, dataset: Dataset, wishes: Wishes) -> TablePl
         actions.append(TableAction(ActionKind.RECREATE, dataset.full_name, reason))
     for spec in dataset.tables:
         info = store.info(spec.name) if spec.name in there else None
-        actions.append(_Table(store, spec, info, wishes, found).action())
+        # A run that was killed while it made the table anew has left the old one under its other name.
+        kept = newest_kept(spec.name, there) if info is None else None
+        actions.append(_Table(store, spec, info, wishes, found, kept).action())
     others = sorted(there - {spec.name for spec in dataset.tables})
     if deletes:
         actions += [TableAction(ActionKind.DELETE, str(each), "the dataset is deleted") for each in others]
@@ -63,10 +65,18 @@ def plan_dataset(store: TableStore, dataset: Dataset, wishes: Wishes) -> TablePl
 
 
 def plan_purge(store: TableStore, dataset: Dataset) -> TablePlan:
-    """The copies that making tables anew has left, to be deleted."""
-    kept = kept_of(store.listed(dataset.catalog, dataset.name) or ())
-    actions = tuple(TableAction(ActionKind.DELETE, str(each), "a copy that was kept") for each in kept)
-    return TablePlan(actions, dataset.full_name, store.label)
+    """The copies that making tables anew has left, to be deleted; but for those that are all that is left."""
+    listed = store.listed(dataset.catalog, dataset.name) or ()
+    missing = {spec.name for spec in dataset.tables} - set(listed)
+    alone = [each for each in kept_of(listed) if original(each) in missing]
+    actions = tuple(
+        TableAction(ActionKind.DELETE, str(each), "a copy that was kept")
+        for each in kept_of(listed)
+        if each not in alone
+    )
+    hint = "`ljm bootstrap` makes the table first; or give the copy its name back: ALTER TABLE … RENAME TO …"
+    found = [Diagnostic(f"stays: {original(each)} isn't there", RowLocation(str(each)), hint) for each in alone]
+    return TablePlan(actions, dataset.full_name, store.label, diagnostics=tuple(found))
 
 
 def _strangers(others: Iterable[TableName]) -> list[Diagnostic]:
@@ -84,18 +94,20 @@ def _strangers(others: Iterable[TableName]) -> list[Diagnostic]:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One declared table, and what was found of it."""
+    """One declared table, and what was found of it; `kept` is the newest copy of one that isn't there."""
 
     store: TableStore
     spec: TableSpec
     info: TableInfo | None
     wishes: Wishes
     found: list[Diagnostic]
+    kept: TableName | None
 
     def action(self) -> TableAction:
         name, spec, info = str(self.spec.name), self.spec, self.info
         if info is None:
-            return TableAction(ActionKind.CREATE, name, "there is no such table", self._created(), spec=spec)
+            reason = f"there is no such table{f'; the old one is kept as {self.kept}' if self.kept else ''}"
+            return TableAction(ActionKind.CREATE, name, reason, self._created(), spec=spec)
         if info.properties.get(REWRITING):
             before = int(info.properties[REWRITING])
             reason = f"a change of it was interrupted: it is taken back to version {before}; bootstrap again then"

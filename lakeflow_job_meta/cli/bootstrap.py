@@ -46,7 +46,8 @@ def command(
     check: Annotated[bool, typer.Option("--check", help="Look at the tables: health, contents, strangers.")] = False,
     purge: Annotated[bool, typer.Option("--purge", help="Delete the copies that --force-tables kept.")] = False,
     yes_delete: Annotated[
-        str | None, typer.Option("--yes-delete", metavar="DATASET", help="Don't ask before this dataset is deleted.")
+        list[str] | None,
+        typer.Option("--yes-delete", metavar="DATASET", help="Don't ask before this dataset is deleted; repeatable."),
     ] = None,
     yes: options.Yes = False,
     control_table: options.ControlTable = None,
@@ -70,7 +71,7 @@ def command(
         show(each.plan, output)
     outcomes: list[TableOutcome] = []
     if not dry_run and any(each.plan.effective for each in plans):
-        _ask(plans, output, yes=yes, yes_delete=yes_delete)
+        _ask(plans, output, yes=yes, yes_delete=yes_delete or ())
         try:
             outcomes = _carry_out(bootstrap, plans)
         except ApplyError as error:
@@ -80,11 +81,11 @@ def command(
     return REFUSED if any(errors_in(each.plan.diagnostics) for each in plans) else 0
 
 
-def _ask(plans: Sequence[StepPlan], output: options.Output, *, yes: bool, yes_delete: str | None) -> None:
+def _ask(plans: Sequence[StepPlan], output: options.Output, *, yes: bool, yes_delete: Sequence[str]) -> None:
     """Go on only with a yes; the name of a dataset that is to be deleted has to be typed."""
     changes = sum(len(each.plan.effective) for each in plans)
     named = {each.plan.deletes for each in plans if each.plan.deletes}
-    unsaid = sorted(name for name in named if name != yes_delete)
+    unsaid = sorted(name for name in named if name not in yes_delete)
     if output is options.Output.JSON and (unsaid or not yes):
         for each in plans:
             say(str(each.plan))

@@ -81,6 +81,8 @@ def _print_json(cycle: Cycle) -> None:
 def _print_text(cycle: Cycle) -> None:
     if cycle.loaded is not None and cycle.loaded.wrote:
         print_data(str(cycle.loaded))
+    if cycle.synced is not None and cycle.synced.wrote:
+        print_data(str(cycle.synced))
     for outcome in cycle.outcomes:
         if outcome.done:
             print_data(f"{outcome.action.module}: {outcome.action.kind} done, job {outcome.job_id}")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lakeflow_job_meta.cli import options
 from lakeflow_job_meta.cli.render import print_rows, say
 from lakeflow_job_meta.errors import InputError, UsageError
+from lakeflow_job_meta.settings import load_settings
+
+if TYPE_CHECKING:
+    from lakeflow_job_meta.settings import Settings
+    from lakeflow_job_meta.store.base import Store
 
 NAME = "sql"
 HELP = "Run Databricks SQL on the tables; prints the rows of the last statement."
@@ -24,16 +30,25 @@ def command(
     output: options.RowFormat = options.Rows.TABLE,
 ) -> int:
     statements = _statements(text, file)
-    settings = options.settings_of(control_table=control_table, home=home)
-    from lakeflow_job_meta.metadata_manager import MetadataManager
-
-    manager = MetadataManager(settings.control_table, settings=settings)
+    settings = load_settings({"control_table": control_table, "home": home}, os.environ)
     number = _number_of(statements)
-    say(f"store: {manager.store.label}")
-    print_rows(manager.sql(statements), output)
+    from lakeflow_job_meta.store.open import open_store
+
+    store = open_store(settings)
+    say(f"store: {store.label}")
+    print_rows(_rows(settings, store, statements), output)
     if number > 1:
         say(f"{number} statements ran; the rows are those of the last one")
     return 0
+
+
+def _rows(settings: Settings, store: Store, statements: str) -> list[dict[str, Any]]:
+    """What the last statement gives. A dataset that was only bootstrapped has no control table, and needs none."""
+    if not settings.control_table:
+        return store.sql(statements)
+    from lakeflow_job_meta.metadata_manager import MetadataManager
+
+    return MetadataManager(settings.control_table, store, settings=settings).sql(statements)
 
 
 def _number_of(text: str) -> int:

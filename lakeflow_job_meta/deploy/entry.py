@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 OWN = {"volume": "", "interval": "60"}
 """Parameters that are no settings, and their defaults."""
 
-AS_JSON = ("drift", "rates")
+AS_JSON = ("drift", "rates", "pipelines_job", "pipelines_task", "driver_environments")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,7 +29,8 @@ MANAGED = (
 
 PASSED = (
     "table_defaults", "default_warehouse_id", "cluster_id", "concurrency", "lease_seconds", "lock_timeout_seconds",
-    "list_lag_seconds", "max_disruptive", "max_disruptive_percent", "drift", "rates",
+    "list_lag_seconds", "max_disruptive", "max_disruptive_percent", "drift", "rates", "pipelines_schema", "lake_schema",
+    "pipelines_job", "pipelines_task", "driver_environments",
 )  # fmt: skip
 """Settings that the job gets where they aren't the default, so that it plans as people do beside it."""
 

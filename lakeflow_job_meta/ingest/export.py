@@ -19,7 +19,7 @@ from lakeflow_job_meta.ingest.find import SUFFIXES
 from lakeflow_job_meta.ingest.merge import JSON_COLUMNS, key_of
 from lakeflow_job_meta.ingest.proposal import Tables
 from lakeflow_job_meta.ingest.yaml_text import mapping_lines
-from lakeflow_job_meta.model.control import MONITOR_MODULE
+from lakeflow_job_meta.model.control import MONITOR_MODULE, generated_by, tagged_by
 from lakeflow_job_meta.model.table import Row
 from lakeflow_job_meta.store.base import Store
 
@@ -86,7 +86,7 @@ def export_yaml(store: Store, tables: ControlTables, path: str | Path) -> Export
         *mapping_lines({"metadata_version": "1.0"}),
         *(["modules:", *_modules(modules, rows, name, warnings)] if modules else ["modules: []"]),
     ]
-    _write(target, "\n".join(content) + "\n")
+    write_whole(target, "\n".join(content) + "\n")
     sources = sum(1 for key in rows if key[1])
     return ExportReport(str(target), len(modules), sources, present.control.version, tuple(warnings))
 
@@ -164,10 +164,13 @@ def _by_key(present: Tables, table: str) -> tuple[dict[RowKey, Row], list[Diagno
     rows: dict[RowKey, Row] = {}
     doubled: list[Diagnostic] = []
     warnings: list[Diagnostic] = []
+    generated = _generated(present)
     for snapshot, is_source in ((present.control, True), (present.modules, False)):
         for row in snapshot.rows:
             if row.get("module_name") == MONITOR_MODULE:
                 continue  # how the monitor runs is no metadata: elsewhere, these rows would keep this table's jobs
+            if generated_by(row.get("source_config")) if is_source else row.get("module_name") in generated:
+                continue  # what is made from other tables comes again from there
             if not str(row.get("module_name") or "").strip() or (is_source and not str(row["source_id"] or "").strip()):
                 where = RowLocation(table, str(row.get("module_name") or ""))
                 warnings.append(Diagnostic("a row without a name: left out", where, severity=Severity.WARNING))
@@ -179,6 +182,14 @@ def _by_key(present: Tables, table: str) -> tuple[dict[RowKey, Row], list[Diagno
     if doubled:
         raise InputError(f"{table} can't be exported", diagnostics=doubled)
     return rows, warnings
+
+
+def _generated(present: Tables) -> set[str]:
+    """The modules that something other than people and their files wrote, and nothing else."""
+    rows = [(row["module_name"], generated_by(row.get("source_config"))) for row in present.control.rows]
+    peoples = {name for name, by in rows if not by}
+    tagged = {row["module_name"] for row in present.modules.rows if tagged_by(row.get("job_config"))}
+    return ({name for name, by in rows if by} | tagged) - peoples
 
 
 def _target(given: str | Path, table: str) -> Path:
@@ -194,7 +205,12 @@ def _target(given: str | Path, table: str) -> Path:
     return path / f"{table}.yml"
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears complete or not at all.
+
+    Raises:
+        InputError: it can't be written.
+    """
     # A name with a dot in front is no metadata file: whoever watches the folder doesn't see it half-written.
     draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:

@@ -16,7 +16,17 @@ VERSIONS = ("1.0", "1", 1, 1.0)
 FILE_KEYS = ("metadata_version", "modules")
 MODULE_KEYS = ("module_name", *MODULE_COLUMNS, "sources")
 SOURCE_KEYS = ("source_id", *SOURCE_COLUMNS)
-OTHER_KINDS = ("pipelines", "pipeline", "tables", "datasets", "stages", "contracts", "source_system", "up")
+OTHER_KINDS = (
+    "registry_version",
+    "pipelines",
+    "pipeline",
+    "tables",
+    "datasets",
+    "stages",
+    "contracts",
+    "source_system",
+    "up",
+)
 """Keys of files that something else reads: `ljm bootstrap`, `ljm stage`, a set-up's migrations, …"""
 INT_RANGE = range(-(2**31), 2**31)
 

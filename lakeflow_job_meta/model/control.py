@@ -27,13 +27,27 @@ def generated_by(source_config: str | None) -> str:
     >>> generated_by('{"generated_by": "pipelines"}'), generated_by('{"table": "a"}')
     ('pipelines', '')
     """
-    if not source_config or GENERATED_BY not in source_config:
-        return ""
+    return str(_parsed(source_config).get(GENERATED_BY) or "")
+
+
+def tagged_by(job_config: str | None) -> str:
+    """What wrote a module's own row: a tag of its job tells; empty where people or their files did.
+
+    >>> tagged_by('{"tags": {"generated_by": "pipelines"}}')
+    'pipelines'
+    """
+    tags = _parsed(job_config).get("tags")
+    return str(cast("Mapping[str, Any]", tags).get(GENERATED_BY) or "") if isinstance(tags, dict) else ""
+
+
+def _parsed(text: str | None) -> Mapping[str, Any]:
+    if not text or GENERATED_BY not in text:
+        return {}
     try:
-        value: Any = json.loads(source_config)
+        value: Any = json.loads(text)
     except (ValueError, RecursionError):
-        return ""
-    return str(cast("Mapping[str, Any]", value).get(GENERATED_BY) or "") if isinstance(value, dict) else ""
+        return {}
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from lakeflow_job_meta.model.plan import ActionKind, Outcome, Plan
 
 if TYPE_CHECKING:
     from lakeflow_job_meta.ingest.report import LoadReport
+    from lakeflow_job_meta.pipelines.sync import SyncReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Cycle:
 
     `looked` is false where nothing had changed since the last one. `failures` are all modules that fail at present,
     tried this time or not. `standby` is who works instead. `versions` are those of the control table and the modules
-    table; `extent` is known where all modules were looked at.
+    table; `extent` is known where all modules were looked at. `synced` is what became of the pipeline registry's rows.
     """
 
     looked: bool
@@ -50,11 +51,12 @@ class Cycle:
     standby: str = ""
     versions: tuple[int, int] | None = None
     extent: Extent | None = None
+    synced: SyncReport | None = None
 
     @property
     def changed(self) -> bool:
         """Whether it changed a row or a job."""
-        return bool(self.outcomes) or (self.loaded is not None and self.loaded.wrote)
+        return bool(self.outcomes) or any(each is not None and each.wrote for each in (self.loaded, self.synced))
 
     @property
     def result(self) -> str:
@@ -72,6 +74,7 @@ class Cycle:
         return {
             "looked": self.looked,
             "loaded": self.loaded.to_dict() if self.loaded else None,
+            "synced": self.synced.to_dict() if self.synced else None,
             "findings": [each.to_dict() for each in self.findings],
             "outcomes": [each.to_dict() for each in self.outcomes],
             "failures": dict(self.failures),
@@ -86,6 +89,8 @@ class Cycle:
         parts = [f"{number} {kind}" for kind, number in done.items()]
         if self.loaded is not None and self.loaded.wrote:
             parts.insert(0, "files loaded")
+        if self.synced is not None and self.synced.wrote:
+            parts.insert(0, "pipelines synced")
         what = ", ".join(parts) or ("standing by" if self.standby else "nothing to do")
         at = "" if self.versions is None else " (control version {}, modules version {})".format(*self.versions)
         return f"cycle in {seconds:.1f} s: {what}, {len(self.failures)} failed{at}"

@@ -19,7 +19,7 @@ STUCK_SECONDS = 300.0
 class Health:
     """What the loop did so far. `started`, `moved` (the last progress) and `succeeded` are seconds of one clock that
     only goes forward; the times are for people. `standby` is who works instead, `failed_looks` are in a row, `findings`
-    are what is wrong with the watched files."""
+    are what is wrong with the watched files and the pipeline registry."""
 
     interval: float
     started: float

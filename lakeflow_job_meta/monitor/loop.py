@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,15 +32,19 @@ from lakeflow_job_meta.monitor.cycle import Cycle, Extent
 from lakeflow_job_meta.monitor.files import WatchedFiles
 from lakeflow_job_meta.monitor.listen import Address
 from lakeflow_job_meta.monitor.record import Record
+from lakeflow_job_meta.monitor.registry import WatchedRegistry
 from lakeflow_job_meta.monitor.runs import RunWatch
 from lakeflow_job_meta.monitor.turns import Turns
 from lakeflow_job_meta.orchestrator import JobOrchestrator
+from lakeflow_job_meta.pipelines.sync import Syncing
+from lakeflow_job_meta.pipelines.tables import RegistryTables
 from lakeflow_job_meta.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
     from lakeflow_job_meta.ingest.report import LoadReport
+    from lakeflow_job_meta.pipelines.sync import SyncReport
     from lakeflow_job_meta.store.base import Store
 
 logger = logging.getLogger("lakeflow_job_meta.monitor")
@@ -52,7 +57,7 @@ HEARTBEAT_SECONDS = 60.0
 
 
 class MetadataMonitor:
-    """Watches the control table, and a folder of YAML files if one is given.
+    """Watches the control table, the pipeline registry if there is one, and a folder of YAML files if one is given.
 
     Args:
         control_table: `catalog.schema.table`.
@@ -105,6 +110,8 @@ class MetadataMonitor:
         self._on_cycle = on_cycle
         self._tables = ControlTables.of(TableName.parse(control_table))
         self._files = self._watched(volume_path) if volume_path is not None else None
+        registry = RegistryTables.beside(control_table, settings.pipelines_schema)
+        self._registry = WatchedRegistry(Syncing(self.orchestrator.store, self._tables, registry, settings))
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._seen: object = None
         self._drift_due = 0.0
@@ -121,7 +128,8 @@ class MetadataMonitor:
                 that fail by themselves are in the cycle's `failures` and are tried again later.
         """
         self.orchestrator.ensure_setup()
-        return self._update_jobs(self._load_files())
+        loaded, synced = self._load()
+        return replace(self._update_jobs(loaded), synced=synced)
 
     def run_continuous(self, max_iterations: int | None = None) -> None:
         """Look again and again until `stop` is called or SIGTERM or Ctrl-C comes; ends between two actions.
@@ -173,15 +181,16 @@ class MetadataMonitor:
     def _cycle(self) -> Cycle:
         self.orchestrator.ensure_setup()
         if not self.auto_update_jobs:
-            return self._update_jobs(self._load_files())
+            loaded, synced = self._load()
+            return replace(self._update_jobs(loaded), synced=synced)
         standby = self._whose_turn()
         self.record.stands_by(self._turns.standby)
-        loaded = self._load_files()
+        loaded, synced = self._load()
         cycle = self._wait(loaded, standby) if standby else self._update_or_wait(loaded)
         self._turns.tell(cycle.standby)
         if self._run_watch is not None and not cycle.standby:
             self._run_watch.look()
-        return cycle
+        return replace(cycle, synced=synced)
 
     def _whose_turn(self) -> str:
         if not self._takes_turns:
@@ -206,12 +215,14 @@ class MetadataMonitor:
         place = place_of_files(path, self.orchestrator.workspace)
         return WatchedFiles(place, self.orchestrator.store, self._tables, self._rows_version)
 
-    def _load_files(self) -> LoadReport | None:
-        return self._files.load() if self._files is not None else None
+    def _load(self) -> tuple[LoadReport | None, SyncReport | None]:
+        """Files first, then what is registered: each decides what it writes on what the other left."""
+        loaded = self._files.load() if self._files is not None else None
+        return loaded, self._registry.look()
 
     @property
     def _findings(self) -> tuple[Diagnostic, ...]:
-        return self._files.findings if self._files is not None else ()
+        return (*(self._files.findings if self._files is not None else ()), *self._registry.findings)
 
     def _update_jobs(self, loaded: LoadReport | None) -> Cycle:
         rows, findings = self._rows_version(), self._findings

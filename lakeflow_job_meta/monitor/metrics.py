@@ -30,7 +30,10 @@ Read = Callable[[Health], float | None]
 
 GAUGES: dict[str, tuple[str, Read]] = {
     "failing_modules": ("Modules that fail at present.", lambda health: health.failing),
-    "file_findings": ("What is wrong with the watched files at present.", lambda health: health.findings),
+    "file_findings": (
+        "What is wrong with the watched files and the pipeline registry at present.",
+        lambda health: health.findings,
+    ),
     "last_cycle_timestamp_seconds": (
         "When the last cycle ended, well or not.",
         lambda health: _seconds(health.last_cycle_at),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -23,16 +24,19 @@ PARAMETERS = ("triggered_by", "backfill_from", "backfill_to")
 """What a run can be told, beside what its module says."""
 
 ENVIRONMENT = "environment:"
+CLUSTERS = ("existing_cluster_id", "new_cluster", "job_cluster_key")
+"""Fields of a task that don't go with an environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
     """What the settings add to generated rows: settings that a stage's process can't see by itself, settings of all
-    jobs, fields of all tasks."""
+    jobs, fields of all tasks, and keys of environments by the docker images that they stand for."""
 
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     job: Mapping[str, Any] = field(default_factory=dict[str, Any])
     task: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    environments: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class _Bad:
             )
 
         names = [row.get("source_tablename") for row in rows[TABLES]]
+        counts = Counter(names)
         return cls(
             frozenset((each.position, each.direction) for each in findings if each.is_error and each.kind == TABLES),
             {
@@ -106,9 +111,7 @@ class _Bad:
                 Direction.DL_TO_SINK: named(DESTINATIONS, "destination_name"),
             },
             named(STAGES, "pipeline_name"),
-            frozenset(position for position, name in enumerate(names) if names.count(name) > 1)
-            if len(set(names)) < len(names)
-            else frozenset(),
+            frozenset(position for position, name in enumerate(names) if counts[name] > 1),
         )
 
     def row(self, position: int, direction: Direction) -> bool:
@@ -165,7 +168,7 @@ def _source(
 ) -> Row:
     transfer = table.transfer(direction)
     config: dict[str, Any] = {
-        **_task_fields(stage, extras.task),
+        **_task_fields(stage, extras),
         "task_type": "pipeline_stage",
         "stage_type": stage.stage_type,
         "stage_order": stage.stage_order,
@@ -193,11 +196,14 @@ def _source(
     }
 
 
-def _task_fields(stage: StageTemplate, common: Mapping[str, Any]) -> dict[str, Any]:
+def _task_fields(stage: StageTemplate, extras: Extras) -> dict[str, Any]:
     """Fields of the task: what all have, and where its driver_container lets it run."""
-    container, fields = stage.driver_container or "", dict(common)
-    if container.startswith(ENVIRONMENT):
-        return {**fields, "environment_key": container.removeprefix(ENVIRONMENT)}
+    container, fields = stage.driver_container or "", dict(extras.task)
+    key = (
+        container.removeprefix(ENVIRONMENT) if container.startswith(ENVIRONMENT) else extras.environments.get(container)
+    )
+    if key:
+        return {**{name: fields[name] for name in fields if name not in CLUSTERS}, "environment_key": key}
     if container and fields.get("new_cluster"):
         # Only with a cluster of its own has a task a docker image of its own.
         fields["new_cluster"] = {**mapping(fields["new_cluster"]), "docker_image": {"url": container}}

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lakeflow_job_meta.model.control import GENERATED_BY, SOURCE_CONFIGS, generated_by
-from lakeflow_job_meta.model.job import mapping
+from lakeflow_job_meta.model.control import GENERATED_BY, SOURCE_CONFIGS, generated_by, tagged_by
 from lakeflow_job_meta.model.table import Row
 
 PIPELINES = "pipelines"
@@ -38,7 +37,7 @@ class ModuleRows:
         """Whether the registry made this module: its sources tell, and where it has none, its own row's tags."""
         if self.sources:
             return bool(self.generated)
-        return self.module is not None and _tagged(self.module)
+        return self.module is not None and tagged_by(self.module.get("job_config")) == PIPELINES
 
     @property
     def edited(self) -> bool:
@@ -54,7 +53,11 @@ def is_generated(row: Row) -> bool:
 
 def source_config(row: Row) -> Mapping[str, Any]:
     """The source_config of a row; empty where it isn't JSON."""
-    return _parsed(row.get("source_config"))
+    try:
+        value: Any = json.loads(row.get("source_config") or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def marked(rows: ModuleRows, source_tablename: str, direction: str) -> ModuleRows:
@@ -90,15 +93,3 @@ def differing(row: Row, wanted: Row, columns: Sequence[str]) -> tuple[str, ...]:
 def _plain(row: Row, name: str) -> Any:
     value = row.get(name)
     return value is not False if name == "is_active" else value
-
-
-def _tagged(module: Row) -> bool:
-    return mapping(_parsed(module.get("job_config")).get("tags")).get(GENERATED_BY) == PIPELINES
-
-
-def _parsed(text: Any) -> Mapping[str, Any]:
-    try:
-        value: Any = json.loads(text or "{}")
-    except (ValueError, TypeError, RecursionError):
-        return {}
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}

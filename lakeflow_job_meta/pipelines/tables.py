@@ -13,7 +13,7 @@ from lakeflow_job_meta.control.schema_version import Standing, refuse_newer, ref
 from lakeflow_job_meta.errors import TableNotFound
 from lakeflow_job_meta.model.table import Row, TableInfo, TableName, TableSpec
 from lakeflow_job_meta.pipelines.registry import DEFAULT_TEMPLATE
-from lakeflow_job_meta.store.base import Store, TableStore
+from lakeflow_job_meta.store.base import Store, TableStore, one_look
 
 TABLES, SOURCES, DESTINATIONS, STAGES = REGISTERED = (
     "pipeline_config", "sources_config", "destinations_config", "pipeline_stages",
@@ -113,6 +113,10 @@ class RegistryTables:
             TableNotFound: there is no registry.
             StoreError: a table is of a newer schema version.
         """
+        with one_look(store):
+            return self._read(store, kinds)
+
+    def _read(self, store: Store, kinds: Sequence[str]) -> RegistryRows:
         infos = self.infos(store, kinds)
         missing = [self.spec(kind).name for kind, info in infos.items() if info is None]
         if missing:

@@ -55,6 +55,11 @@ class TooDeep(yaml.MarkedYAMLError):
     """Collections are nested deeper than MAX_DEPTH."""
 
 
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
+"""How libyaml says it, whose own limit comes first where nothing but brackets is read ahead."""
+
+
 class _CoreSchema:
     """What the library's composers ask while they build nodes: the type of a scalar, and one deeper or back."""
 
@@ -64,7 +69,7 @@ class _CoreSchema:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             mark = current_node.start_mark if current_node is not None else None
-            raise TooDeep(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=mark)
+            raise TooDeep(problem=TOO_DEEP, problem_mark=mark)
 
     def ascend_resolver(self) -> None:
         self._depth -= 1
@@ -148,9 +153,9 @@ def _syntax(problem: yaml.MarkedYAMLError, text: str, name: str) -> Diagnostic:
         column = lead.index("\t") + 1
         return Diagnostic("a tab in the indentation", FileLocation(name, where.line, column), "indent with spaces")
     message = problem.problem or problem.context or "not YAML"
+    if isinstance(problem, TooDeep) or LIBYAML_TOO_DEEP in message:
+        return Diagnostic(TOO_DEEP, where, "move the inner part into a value of its own")
     hint = next((hint for part, hint in _HINTS if part in message), "")
     if problem.problem and problem.context and problem.context_mark is not None:
         message += f", {problem.context} that began at line {problem.context_mark.line + 1}"
-    if isinstance(problem, TooDeep):
-        return Diagnostic(message, where, "move the inner part into a value of its own")
     return Diagnostic(f"not valid YAML: {message}", where, hint)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from lakeflow_job_meta.errors import ConflictError, SqlError, StoreError, TableNotFound
+from lakeflow_job_meta.model.column import Column
 from lakeflow_job_meta.model.table import Changes, Commit, Row, RowChange, Snapshot, TableInfo, TableName, TableSpec
 from lakeflow_job_meta.settings import PRODUCT
 from lakeflow_job_meta.store import edits, statements, table_statements
@@ -23,7 +24,7 @@ from lakeflow_job_meta.store.clustering import clustering
 from lakeflow_job_meta.store.connection import Connection, LostRace, Typed
 from lakeflow_job_meta.store.defaults import DEFAULTS_PROPERTY, ENGINE_DEFAULTS
 from lakeflow_job_meta.store.feed import FEED, net
-from lakeflow_job_meta.store.generated import GENERATED_PROPERTY
+from lakeflow_job_meta.store.generated import GENERATED_PROPERTY, generated_of, noted
 from lakeflow_job_meta.store.statements import Sql
 from lakeflow_job_meta.store.table_facts import TableFacts
 from lakeflow_job_meta.store.transaction import NotWritten, Transaction, columns_for, evaluated, selected, settled
@@ -95,7 +96,7 @@ class SqlStore:
         expressions = {each.name: each.generated for each in spec.columns if each.generated is not None}
         make = partial(table_statements.create, spec, with_defaults=self._engine_fills)
         try:
-            _ = self._run(make({**properties, **kept}))
+            _ = self._run(make({**properties, **kept, **noted(spec.columns)}))
         except SqlError as problem:
             # Spark without Databricks has generated columns, but not in SQL.
             if not expressions or "generated columns" not in problem.message:
@@ -208,7 +209,7 @@ class SqlStore:
         parts = statements_of(text, parameters or {})
         for part in parts:
             try:
-                whole = part.completed(lambda table: self._facts.with_columns(table)[1])
+                whole = part.completed(self._filled_by_us)
                 rows = self._rerun(part.where, lambda number, whole=whole: self._send(whole))
             except (SqlError, TableNotFound) as problem:
                 where = f"{part.where}: " if len(parts) > 1 else ""
@@ -216,6 +217,12 @@ class SqlStore:
             finally:
                 self._facts.happened()
         return rows
+
+    def _filled_by_us(self, table: TableName) -> Sequence[Column]:
+        """The table's columns but for those that the engine itself generates."""
+        facts, columns = self._facts.with_columns(table)
+        ours = generated_of(facts.properties)
+        return [each for each in columns if each.generated is None or each.name in ours]
 
     def _send(self, statement: Sql) -> list[dict[str, Any]]:
         return self._run(statement.text, statement.parameters)

@@ -37,7 +37,7 @@ from lakeflow_job_meta.store.clustering import clustering, clustering_of
 from lakeflow_job_meta.store.delta_schema import columns_of
 from lakeflow_job_meta.store.delta_tables import Declaration, DeltaTables, Edit
 from lakeflow_job_meta.store.edits import ACTION
-from lakeflow_job_meta.store.generated import with_generated
+from lakeflow_job_meta.store.generated import noted, with_generated
 
 PUSHED_DOWN = 200
 """So many values of one column are given to delta-rs as a filter; more are cheaper to filter here."""
@@ -69,7 +69,8 @@ class DeltaStore:
         return f"embedded ({shown})"
 
     def create(self, spec: TableSpec) -> bool:
-        properties = {**spec.properties, SCHEMA_VERSION: str(spec.schema_version), **clustering(spec.cluster_by)}
+        made = {SCHEMA_VERSION: str(spec.schema_version), **clustering(spec.cluster_by), **noted(spec.columns)}
+        properties = {**spec.properties, **made}
         return delta.make(
             self._tables, Declaration(spec.name, spec.columns, spec.partition_by, spec.description, properties)
         )

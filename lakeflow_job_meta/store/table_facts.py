@@ -14,7 +14,7 @@ from lakeflow_job_meta.model.table import Column, Commit, TableInfo, TableName
 from lakeflow_job_meta.store import statements
 from lakeflow_job_meta.store.clustering import clustering_of
 from lakeflow_job_meta.store.defaults import defaults_of
-from lakeflow_job_meta.store.generated import generated_of
+from lakeflow_job_meta.store.generated import ENGINE_GENERATED_PROPERTY, generated_of
 from lakeflow_job_meta.store.table_statements import full_name
 from lakeflow_job_meta.store.type_text import column_of_text, with_fields
 
@@ -219,7 +219,7 @@ def columns_of(described: Sequence[Mapping[str, Any]], properties: Mapping[str, 
             columns.append(column_of_text(name, kind, comment))
         elif section == "# Column Default Values" and name != "# col_name":
             defaults[name.lower()] = comment
-    generated = generated_of(properties)
+    generated = generated_of(properties, ENGINE_GENERATED_PROPERTY) | generated_of(properties)
     return tuple(
         replace(each, default=_given(defaults.get(each.name.lower())), generated=generated.get(each.name))
         for each in columns

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lakeflow_job_meta.bootstrap import Bootstrap, Wishes
-from lakeflow_job_meta.bootstrap.onetime_bootstrap_processor import get_engine
+from lakeflow_job_meta.bootstrap.onetime_bootstrap_processor import OnetimeBootstrapProcessor, get_engine
 from lakeflow_job_meta.errors import ApplyError, ConflictError, UsageError
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.settings import Settings
@@ -213,6 +213,62 @@ def test_the_processor_is_awaited_and_says_what_it_did(files: SetupFolder, store
         asyncio.run(get_engine().execute({"force_recreate_dataset": True}, context))
     gone = asyncio.run(get_engine().execute({"force_recreate_dataset": True}, {**context, "yes_delete": "tenants"}))
     assert named(gone["recreated"]) == ["runs", "tenants"]
+
+
+def test_a_second_dataset_is_another_step_with_a_folder_of_its_own(ljm: Shell, files: SetupFolder) -> None:
+    other = files.folder.parent / "pipelines" / "registry"
+    (other / "schemas").mkdir(parents=True)
+    (other / "config.yml").write_text("dataset: registry\ntables: [stages]\n", "utf-8")
+    (other / "schemas" / "stages.json").write_text('[{"name": "stage_id", "type": "STRING"}]', "utf-8")
+    more = "- {step_id: registry, ps_type: setup.initial.onetime_bootstrap, config: {folder: ../pipelines/registry}}\n"
+    pipeline = files.folder / "bootstrap_system.yml"
+    pipeline.write_text(pipeline.read_text("utf-8") + more, "utf-8")
+    made = [each["table"] for each in ljm.json("bootstrap", "--yes")["outcomes"]]
+    assert made == ["main.tenants", str(TENANTS), str(RUNS), "main.registry", "main.registry.stages"]
+    refused = ljm("bootstrap", "--force-all", "--yes-delete", "tenants", code=2)
+    assert "if that is meant: --yes-delete registry" in refused.stderr
+    ljm("bootstrap", "--force-all", "--yes-delete", "tenants", "--yes-delete", "registry")
+    assert [each["summary"] for each in ljm.json("bootstrap")["plans"]] == [{"skip": 2}, {"skip": 1}]
+
+
+def test_what_is_wrong_with_the_files_of_all_steps_is_told_at_once(ljm: Shell, files: SetupFolder) -> None:
+    step = "- {{step_id: {0}, ps_type: setup.initial.onetime_bootstrap, config: {{{1}}}}}\n"
+    pipeline = files.folder / "bootstrap_system.yml"
+    more = step.format("again", "force_recreate_tables: true") + step.format("gone", "folder: nowhere")
+    pipeline.write_text(pipeline.read_text("utf-8") + more, "utf-8")
+    told = ljm("bootstrap", code=1).stderr
+    assert "main.tenants is set up by step 's' and by step 'again'" in told
+    assert "nowhere" in told
+
+
+class Stepwise(OnetimeBootstrapProcessor):
+    """A processor that takes its steps for one table alone."""
+
+    def make(self, store: DeltaStore, folder: Path, table: str) -> list[bool]:
+        spec = self._load_table_schema(folder, table)
+        return [
+            self._ensure_tenants_dataset(store, spec.name.catalog, spec.name.schema),
+            self._ensure_table(store, spec),
+        ]
+
+
+def test_the_steps_of_the_processor_can_be_taken_alone(files: SetupFolder, store: DeltaStore) -> None:
+    engine, folder = Stepwise(), files.folder / "initial"
+    with pytest.raises(UsageError, match=r"config\.yml lists no table 'run'"):
+        engine.make(store, folder, "run")
+    assert [engine.make(store, folder, "RUNS") for _ in range(2)] == [[True, True], [False, False]]
+    assert run(files, store) == ["create tenants"]
+
+
+def test_what_was_done_is_read_by_sql_also_where_no_control_table_is_named(ljm: Shell) -> None:
+    done = ljm("bootstrap", "--yes").stderr
+    rows = ljm.json("sql", "SELECT * FROM main.tenants._ljm_log")
+    assert [(row["module_name"], row["action"], row["outcome"]) for row in rows] == [
+        ("main.tenants", "create", "done"),
+        (str(TENANTS), "create", "done"),
+        (str(RUNS), "create", "done"),
+    ]
+    assert all(f"correlation_id={row['correlation_id']} tenant_id=system" in done for row in rows)
 
 
 def test_the_checks_are_printed_and_fail_where_something_is_wrong(ljm: Shell, store: DeltaStore) -> None:

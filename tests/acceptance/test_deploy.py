@@ -365,11 +365,15 @@ def test_a_place_that_wheels_cannot_be_kept_in_is_refused(project: Project, whee
 
 
 def test_settings_that_change_jobs_reach_the_job(project: Project, wheel: Wheel) -> None:
-    given = {"cluster_id": "c-1", "drift": {"tasks.*.max_retries": "ignore"}, "max_disruptive": 3}
+    given = {
+        "cluster_id": "c-1", "drift": {"tasks.*.max_retries": "ignore"}, "max_disruptive": 3, "lake_schema": "lake",
+        "pipelines_task": {"max_retries": 2},
+    }  # fmt: skip
     proposal = deployer(project, **given).propose(PLAIN, small(wheel.package))
     parameters = {each["name"]: each["default"] for each in json.loads(proposal.module["job_config"])["parameters"]}
     assert {name: parameters[name] for name in given} == {
         "cluster_id": "c-1", "drift": '{"tasks.*.max_retries": "ignore"}', "max_disruptive": "3",
+        "lake_schema": "lake", "pipelines_task": '{"max_retries": 2}',
     }  # fmt: skip
     assert "default_warehouse_id" not in parameters
 

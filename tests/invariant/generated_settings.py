@@ -35,7 +35,9 @@ ONE_OF: Mapping[str, tuple[Sequence[str], ...]] = {
     "JobSettings": (("schedule", "trigger", "continuous", ""),),
     "Task": (TASK_KINDS, ("existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key", "")),
     "SqlTask": (("query", "file", "dashboard", "alert"),),
-    "TriggerSettings": (("file_arrival", "periodic", "table", "table_update", "model", "sql_condition"),),
+    "TriggerSettings": (
+        ("file_arrival", "periodic", "table", "table_update", "model", "sql_condition", "job_completion"),
+    ),
     "ClusterSpec": (("autoscale", "num_workers", ""),),
     "JobRunAs": (("user_name", "service_principal_name", "group_name"),),
     "GitSource": (("git_branch", "git_tag", "git_commit"),),

@@ -54,3 +54,23 @@ def test_all_findings_come_at_once_with_their_places(tmp_path: Path) -> None:
 def test_a_missing_control_table_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="LAKEFLOW_CONTROL_TABLE"):
         load(tmp_path).require_control_table()
+
+
+def test_what_follows_from_the_pipeline_registry_can_not_be_set_for_all(tmp_path: Path) -> None:
+    given = {"pipelines_job": {"schedule": {}, "queue": {}}, "pipelines_task": [], "lake_schema": "Data Lake"}
+    given["driver_environments"] = {"acme/pg:3": 7}
+    with pytest.raises(InputError) as caught:
+        load_settings(given, {}, tmp_path)
+    for expected in (
+        "pipelines_job.schedule: follows from the pipeline registry", "pipelines_task: expected fields of the Jobs API",
+        "driver_environments.acme/pg:3: expected docker images with the key of an environment each",
+        "lake_schema: expected a schema's name in lower case, found 'Data Lake'",
+    ):  # fmt: skip
+        assert expected in str(caught.value)
+    assert "queue" not in str(caught.value)
+    settings = load_settings({"pipelines_task": {"max_retries": 1}}, {"LAKEFLOW_PIPELINES_SCHEMA": "moves"}, tmp_path)
+    assert (settings.pipelines_schema, settings.lake_schema, settings.pipelines_task) == (
+        "moves",
+        "dl",
+        {"max_retries": 1},
+    )

@@ -401,6 +401,16 @@ def test_a_down_section_killed_half_way_is_restored_and_done_again(ground: Groun
     assert ground.states() == {"0001_region": "reverted"}
 
 
+def test_a_plan_shows_the_versions_of_a_table_whatever_it_is_called(ground: Ground) -> None:
+    ground.write(
+        "0001_keys.sql", "CREATE TABLE ${dataset}.api_keys (id INT);\nINSERT INTO ${dataset}.tenants (id) VALUES ('x')"
+    )
+    ground.up()
+    shown = str(ground.migrations.plan_down())
+    assert '- main.tenants.api_keys: "version 0"' in shown
+    assert '~ main.tenants.tenants: "version 2" → "version 1"' in shown
+
+
 def test_a_restore_killed_half_way_is_finished(ground: Ground) -> None:
     ground.write("0001_two.sql", ADD_REGION + "CREATE TABLE ${dataset}.new (id INT)")
     ground.up()

@@ -16,12 +16,18 @@ COLUMNS = (
     Column("c", "BOOLEAN", default="true"),
     Column("d", "INT", default="7"),
 )
+DAILY = (
+    Column("a", "STRING"),
+    Column("at", "TIMESTAMP", default="current_timestamp()"),
+    Column("at_day", "DATE", generated="CAST(at AS DATE)"),
+    Column("b", "INT", default="7"),
+)
 
 
 def columns_of(table: TableName) -> Sequence[Column]:
     if table.name == "view":
         raise SqlError("[DELTA_ONLY_OPERATION] not a Delta table")
-    return COLUMNS
+    return DAILY if table.name == "daily" else COLUMNS
 
 
 def sent(text: str) -> list[str]:
@@ -47,7 +53,37 @@ COMPLETED = {
     ),
 }
 
+
+def day(value: str) -> str:
+    return f"date_from_unix_date(CAST(floor(unix_seconds(CAST({value} AS TIMESTAMP)) / 86400) AS INT))"
+
+
+DAYS = {
+    "INSERT INTO m.e.daily (a, at) VALUES ('x', :at), ('y', f(1, 2))": (
+        f"INSERT INTO m.e.daily (a, at, `b`, `at_day`) VALUES ('x', :at, 7, {day(':at')}),"
+        f" ('y', f(1, 2), 7, {day('f(1, 2)')})"
+    ),
+    "INSERT INTO m.e.daily VALUES ('x', DEFAULT, 1)": (
+        f"INSERT INTO m.e.daily (`a`, `at`, `b`, `at_day`)"
+        f" VALUES ('x', current_timestamp(), 1, {day('current_timestamp()')})"
+    ),
+    "INSERT INTO m.e.daily (a) VALUES ('x')": (
+        f"INSERT INTO m.e.daily (a, `at`, `b`, `at_day`)"
+        f" VALUES ('x', current_timestamp(), 7, {day('current_timestamp()')})"
+    ),
+    "INSERT INTO m.e.daily (At, b) SELECT * FROM s": (
+        f"INSERT INTO m.e.daily (At, b, `at_day`) SELECT s.*, {day('s.`at`')} FROM (SELECT * FROM s) AS s (`at`, `b`)"
+    ),
+    "MERGE INTO m.e.daily USING s ON x WHEN NOT MATCHED THEN INSERT (at, b) VALUES (s.t, 1)": (
+        "MERGE INTO m.e.daily USING s ON x"
+        f" WHEN NOT MATCHED THEN INSERT (at, b, `at_day`) VALUES (s.t, 1, {day('s.t')})"
+    ),
+}
+
 AS_WRITTEN = (
+    "INSERT INTO m.e.daily VALUES ('x', , 1)",
+    "INSERT INTO m.e.daily VALUES ('x', timestamp'2024-01-31', date'2024-01-31', 1)",
+    "INSERT INTO m.e.daily (a, at, at_day, b) VALUES ('x', timestamp'2024-01-31', date'2024-01-31', 1)",
     "INSERT INTO m.e.t VALUES ('x')",  # b has no default: the engine says so
     "INSERT INTO m.e.t VALUES ('x', 1, true, 7, 8)",
     "INSERT INTO m.e.t VALUES ('x', 1), ('y')",
@@ -69,6 +105,11 @@ AS_WRITTEN = (
 @pytest.mark.parametrize("written", COMPLETED)
 def test_what_an_insert_leaves_out_is_filled(written: str) -> None:
     assert sent(written) == [COMPLETED[written]]
+
+
+@pytest.mark.parametrize("written", DAYS)
+def test_the_day_that_an_insert_leaves_out_follows_from_its_timestamp(written: str) -> None:
+    assert sent(written) == [DAYS[written]]
 
 
 @pytest.mark.parametrize("written", AS_WRITTEN)

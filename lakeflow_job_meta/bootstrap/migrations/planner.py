@@ -8,6 +8,7 @@ from lakeflow_job_meta.bootstrap.migrations.entry import Entry, State
 from lakeflow_job_meta.bootstrap.migrations.files import MigrationFile, MigrationFolder
 from lakeflow_job_meta.bootstrap.migrations.migration_plan import MigrationAction, Wish
 from lakeflow_job_meta.bootstrap.migrations.record import Recorded
+from lakeflow_job_meta.bootstrap.table_plan import SchemaChange
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, Severity, counted
 from lakeflow_job_meta.model.plan import FieldChange
 
@@ -121,9 +122,9 @@ def _changes(file: MigrationFile, entry: Entry | None, wish: Wish | None) -> Ite
     if wish is Wish.DOWN and file.down is None and entry is not None:
         for table, touched in entry.tables.items():
             if touched.before is None:
-                yield FieldChange(str(table), old=f"version {touched.after}")
+                yield SchemaChange(str(table), old=f"version {touched.after}")
             else:
-                yield FieldChange(str(table), old=f"version {touched.after}", new=f"version {touched.before}")
+                yield SchemaChange(str(table), old=f"version {touched.after}", new=f"version {touched.before}")
 
 
 def _line(text: str) -> str:

@@ -26,7 +26,7 @@ def seen_now(trigger: Trigger, home: Path) -> Mapping[str, object]:
 def obstacle(settings: Mapping[str, Any]) -> str:
     """Why the trigger of a job can't fire on this machine; empty if it can."""
     trigger: Mapping[str, Any] = settings.get("trigger") or {}
-    for kind in ("model", "sql_condition"):
+    for kind in ("model", "sql_condition", "job_completion"):
         if kind in trigger or kind in (settings.get("schedule") or {}):
             return f"the embedded workspace knows no {kind}"
     url = str(trigger.get("file_arrival", {}).get("url", VOLUMES))

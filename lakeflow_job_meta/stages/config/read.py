@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from lakeflow_job_meta.diagnostics import Diagnostic, errors_in, nearest
 from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.ingest.fields import Fields, Findings
 from lakeflow_job_meta.model.schema_file import IDENTIFIER, SchemaReader
 from lakeflow_job_meta.model.secret_reference import FORMS, SecretReference
 from lakeflow_job_meta.reader.document import Document, Reading, read_file
 from lakeflow_job_meta.stages.config import model
-from lakeflow_job_meta.stages.config.fields import Fields, Findings
 from lakeflow_job_meta.stages.config.openapi import read_openapi
 
 FILE_KEYS = (

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from lakeflow_job_meta.diagnostics import errors_in
 from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.ingest.fields import Fields, Findings
 from lakeflow_job_meta.model.schema_file import SchemaReader
 from lakeflow_job_meta.reader.document import Document, read_file
-from lakeflow_job_meta.stages.config.fields import Fields, Findings
 from lakeflow_job_meta.stages.contract.model import (
     ALWAYS,
     ENVELOPE,

@@ -1,7 +1,7 @@
-"""Statements for an engine that speaks Databricks SQL itself: as written, but for the defaults that it doesn't fill.
+"""Statements for an engine that speaks Databricks SQL itself: as written, but for the columns that it doesn't fill.
 
-Only an INSERT that leaves out columns with a default, and the INSERT of a MERGE, get a few words more. All else is the
-engine's to understand or to refuse.
+Only an INSERT that leaves out columns with a default, or the day that a table is partitioned by, and the INSERT of a
+MERGE, get a few words more. All else is the engine's to understand or to refuse.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from lakeflow_job_meta.errors import InputError, SqlError
 from lakeflow_job_meta.model.table import Column, TableName
+from lakeflow_job_meta.store.generated import day_text, source_of
 from lakeflow_job_meta.store.sql.arity import filled_by
 from lakeflow_job_meta.store.sql.dialect import Embedded, Statement, statements
 from lakeflow_job_meta.store.statements import Sql, quoted
@@ -173,10 +174,10 @@ def _insert(reader: _Reader, columns_of: ColumnsOf, text: str) -> list[_Edit]:
         rows = []
         width = _width(reader, text) if listed is None else len(listed)
     goal = _goal(_columns(columns_of, table), listed, width)
-    edits = _rows(rows, goal) if rows else _query(reader, goal)
-    if not goal.missing:
+    edits = _rows(rows, goal, text) if rows else _query(reader, goal)
+    if not goal.added:
         return edits
-    names = ", ".join(quoted(column.name) for column in goal.missing)
+    names = ", ".join(quoted(column.name) for column in goal.added)
     if closing is not None:
         return [*edits, _Edit(closing.start, closing.start, f", {names}")]
     given = ", ".join(quoted(column.name) for column in goal.given)
@@ -184,7 +185,6 @@ def _insert(reader: _Reader, columns_of: ColumnsOf, text: str) -> list[_Edit]:
 
 
 def _merge(reader: _Reader, columns_of: ColumnsOf, text: str) -> list[_Edit]:
-    del text
     _ = reader.next(), [reader.accept(word) for word in ("WITH", "SCHEMA", "EVOLUTION")], reader.expect("INTO")
     table = reader.table()
     edits: list[_Edit] = []
@@ -196,24 +196,40 @@ def _merge(reader: _Reader, columns_of: ColumnsOf, text: str) -> list[_Edit]:
         _ = reader.expect("VALUES")
         row = reader.items()
         goal = _goal(_columns(columns_of, table), listed, len(row[0]))
-        edits += _rows([row], goal)
-        if goal.missing:
-            names = ", ".join(quoted(column.name) for column in goal.missing)
+        edits += _rows([row], goal, text)
+        if goal.added:
+            names = ", ".join(quoted(column.name) for column in goal.added)
             edits.append(_Edit(closing.start, closing.start, f", {names}"))
     return edits
 
 
 @dataclass(frozen=True, slots=True)
 class _Goal:
-    """The columns that the values go to, and those that have a default and get no value."""
+    """The columns that the values go to; those that get none, but have a default; and those that are another's day."""
 
     given: Sequence[Column]
     missing: Sequence[Column]
+    days: Sequence[Column] = ()
+
+    @classmethod
+    def of(cls, given: Sequence[Column], columns: Sequence[Column]) -> _Goal:
+        """The goal of values for the given ones of a table's columns."""
+        missing = [each for each in columns if each not in given and each.default is not None]
+        known = [*given, *missing]
+        return cls(given, missing, [each for each in columns if each not in given and source_of(each, known)])
 
     @property
-    def defaults(self) -> str:
-        """The defaults of what is missing, as further values."""
-        return "".join(f", {column.default}" for column in self.missing)
+    def added(self) -> Sequence[Column]:
+        """The columns that the statement gets beside its own."""
+        return (*self.missing, *self.days)
+
+    def further(self, values: Sequence[str]) -> str:
+        """What goes into these, behind the values of the given ones."""
+        known = (*self.given, *self.missing)
+        defaults = [str(column.default) for column in self.missing]
+        texts = {column.name: text for column, text in zip(known, (*values, *defaults), strict=True)}
+        sources = [source for day in self.days if (source := source_of(day, known))]
+        return "".join(f", {each}" for each in (*defaults, *(day_text(each, texts[each.name]) for each in sources)))
 
 
 def _columns(columns_of: ColumnsOf, table: TableName) -> Sequence[Column]:
@@ -225,36 +241,43 @@ def _columns(columns_of: ColumnsOf, table: TableName) -> Sequence[Column]:
 
 def _goal(columns: Sequence[Column], listed: Sequence[Sequence[Token]] | None, width: int) -> _Goal:
     if listed is None:
-        given = filled_by(width, columns)
+        given = filled_by(width, [each for each in columns if each.generated is None])
         if given is None:
             raise _NotOurs
-        return _Goal(given, columns[width:])
+        return _Goal.of(given, columns)
     by_name = {column.name.lower(): column for column in columns}
     names = ["".join(token.text for token in item).lower() for item in listed]
     if width != len(names) or any(name not in by_name for name in names):
         raise _NotOurs
-    missing = [each for each in columns if each.default is not None and each.name.lower() not in names]
-    return _Goal([by_name[name] for name in names], missing)
+    return _Goal.of([by_name[name] for name in names], columns)
 
 
-def _rows(rows: Sequence[tuple[Sequence[Sequence[Token]], Token]], goal: _Goal) -> list[_Edit]:
+def _rows(rows: Sequence[tuple[Sequence[Sequence[Token]], Token]], goal: _Goal, text: str) -> list[_Edit]:
     edits: list[_Edit] = []
     for items, closing in rows:
+        values: list[str] = []
         for column, item in zip(goal.given, items, strict=True):
-            if len(item) == 1 and item[0].token_type is TokenType.DEFAULT and column.default is not None:
+            if not item:
+                raise _NotOurs
+            is_default = len(item) == 1 and item[0].token_type is TokenType.DEFAULT
+            if is_default and column.default is not None:
                 edits.append(_Edit(item[0].start, item[0].end + 1, column.default))
-        if goal.missing:
-            edits.append(_Edit(closing.start, closing.start, goal.defaults))
+            values.append((column.default or "NULL") if is_default else text[item[0].start : item[-1].end + 1])
+        if goal.added:
+            edits.append(_Edit(closing.start, closing.start, goal.further(values)))
     return edits
 
 
 def _query(reader: _Reader, goal: _Goal) -> list[_Edit]:
-    if not goal.missing:
+    if not goal.added:
         return []
     if reader.word not in _QUERIES:
         raise _NotOurs
     start, end = reader.tokens[reader.position].start, reader.tokens[-1].end + 1
-    return [_Edit(start, start, f"SELECT s.*{goal.defaults} FROM ("), _Edit(end, end, ") AS s")]  # noqa: S608
+    names = [quoted(column.name) for column in goal.given]
+    further = goal.further([f"s.{name}" for name in names])
+    alias = f"s ({', '.join(names)})" if goal.days else "s"
+    return [_Edit(start, start, f"SELECT s.*{further} FROM ("), _Edit(end, end, f") AS {alias}")]  # noqa: S608
 
 
 def _width(reader: _Reader, text: str) -> int:

@@ -157,7 +157,13 @@ def _merge(work: _Work, tree: Expr) -> list[dict[str, Any]]:
     names = _source_columns(work, source) if any(_is_star(each) for each in ready.find_all(exp.When)) else []
     for when in ready.find_all(exp.When):
         when.set("then", _then(work, when.args["then"], source.alias_or_name, names))
-    actions = [row[0] for row in work.session.run(ready, " RETURNING merge_action")]
+    done = work.session.run(ready, f" RETURNING merge_action, {ROW}")
+    actions = [action for action, _ in done]
+    changed = [row for action, row in done if action != "INSERT"]
+    if len(set(changed)) < len(changed):  # DuckDB tells it itself, but not each of its releases
+        raise SqlError(
+            "[DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE] several source rows match one row of the target"
+        )
     counts = {each: actions.count(each) for each in ("UPDATE", "DELETE", "INSERT")}
     return [
         {
