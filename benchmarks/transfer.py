@@ -39,7 +39,8 @@ import dlt
 from dlt.sources.sql_database import sql_table
 url, folder, backend = sys.argv[1:]
 table = sql_table(url, table="orders", schema="bench", backend=backend, chunk_size=100_000, reflection_level="full")
-pipeline = dlt.pipeline("bench", destination=dlt.destinations.filesystem(folder), dataset_name="out", pipelines_dir=folder)
+target = dlt.destinations.filesystem(folder)
+pipeline = dlt.pipeline("bench", destination=target, dataset_name="out", pipelines_dir=folder)
 print(pipeline.run(table, loader_file_format="parquet", table_format="delta", write_disposition="replace"))
 """
 
@@ -49,6 +50,7 @@ class Cost:
     """What a process took."""
 
     seconds: float
+    cpu: float
     megabytes: float
 
 
@@ -60,7 +62,7 @@ def measure(command: Sequence[str], extra: Mapping[str, str] | None = None, outp
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, command
-    return Cost(time.monotonic() - began, used.ru_maxrss / 1024)
+    return Cost(time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def run_stage(stage: str, home: str, creds: str, password: str, load_type: str, key: str) -> None:
@@ -94,7 +96,15 @@ def measured(server: DatabaseServer, folder: Path, rows: int, dlt_python: str | 
         "load, full": stage("load"),
     }
     found["COPY … FROM, CSV, by psql"] = measure(
-        [psql, "-q", *where, "-c", "TRUNCATE bench.copies", "-c", rf"\copy bench.copies FROM '{folder}/orders.csv' CSV"],
+        [
+            psql,
+            "-q",
+            *where,
+            "-c",
+            "TRUNCATE bench.copies",
+            "-c",
+            rf"\copy bench.copies FROM '{folder}/orders.csv' CSV",
+        ],
         login,
     )
     if dlt_python:
@@ -123,10 +133,14 @@ def main() -> None:
             print(json.dumps({name: vars(cost) for name, cost in found.items()}))
             continue
         base = {False: found["COPY … TO, CSV, by psql"].seconds, True: found["COPY … FROM, CSV, by psql"].seconds}
-        print(f"\n| {rows:,} rows | seconds | rows/s | peak MB | speed beside COPY |\n| --- | ---: | ---: | ---: | ---: |")
+        print(
+            f"\n| {rows:,} rows | seconds | CPU s | rows/s | peak MB | speed beside COPY |"
+            "\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        )
         for name, cost in found.items():
             ratio = base["load" in name or "FROM" in name] / cost.seconds
-            print(f"| {name} | {cost.seconds:.1f} | {rows / cost.seconds:,.0f} | {cost.megabytes:.0f} | {ratio:.2f} |")
+            figures = f"{cost.seconds:.1f} | {cost.cpu:.1f} | {rows / cost.seconds:,.0f} | {cost.megabytes:.0f}"
+            print(f"| {name} | {figures} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ class TableStore(Store, Protocol):
 @runtime_checkable
 class BulkStore(TableStore, Protocol):
     """A store that takes and gives millions of rows as Arrow, in bounded memory. Each write is one commit, which
-    carries what is said of it (`note`); columns are cast to those of the table, and what can't be is an error, never NULL.
+    carries what is said of it (`note`); columns are cast to those of the table, and what can't be is an error,
+    never NULL.
 
     Raises, all of them: StoreError, TableNotFound; InputError for a value that its column can't hold.
     """

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import duckdb
-from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema, Table
+from arro3.core import ChunkedArray, DataType, RecordBatch, RecordBatchReader, Schema, Table
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import DeltaError
 
@@ -121,27 +121,30 @@ class _Casting:
         return RecordBatchReader.from_batches(self._schema, self._cast_all(source))
 
     def _cast_all(self, source: RecordBatchReader) -> Iterator[RecordBatch]:
-        same = all(_same_type(each.type, self._schema.field(each.name).type) for each in source.schema)
+        cast = [each.name for each in source.schema if not _same_type(each.type, self._schema.field(each.name).type)]
         try:
             for batch in source:
                 table = Table.from_batches([batch])
-                table = table.select(self._schema.names) if same else self._cast(table)
+                for name, column in self._cast(table, cast).items():
+                    table = table.set_column(table.column_names.index(name), name, column)
                 yield from conformed(table, self._schema).to_batches()
         except Exception as problem:  # whatever it is, delta-rs only passes on its text
             self.failure = _broken(self._name, problem)
             raise
 
-    def _cast(self, table: Table) -> Table:
-        _ = self._session.register("given", table)
-        listed = ", ".join(
-            f"CAST({_quoted(each.name)} AS {self._kinds[each.name]}) AS {_quoted(each.name)}" for each in self._schema
-        )
+    def _cast(self, table: Table, names: Sequence[str]) -> dict[str, ChunkedArray]:
+        """These columns, cast by DuckDB."""
+        if not names:
+            return {}
+        _ = self._session.register("given", table.select(list(names)))
+        listed = ", ".join(f"CAST({_quoted(each)} AS {self._kinds[each]}) AS {_quoted(each)}" for each in names)
         try:
-            return Table.from_arrow(self._session.sql(f"SELECT {listed} FROM given"))  # noqa: S608 (quoted names)
+            found = Table.from_arrow(self._session.sql(f"SELECT {listed} FROM given"))  # noqa: S608 (quoted names)
         except Exception as problem:  # what DuckDB finds in the rows comes through Arrow, as just that
             if type(problem) is not Exception and not isinstance(problem, duckdb.Error):
                 raise
             raise InputError(f"{self._name}: {_short(problem)}", hint=_MISFIT) from problem
+        return {each: found.column(each) for each in names}
 
 
 _MISFIT = "the column's type in the data lake can't hold that value"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from arro3.core import DataType, Field, RecordBatch, RecordBatchReader, Schema
 
@@ -112,13 +112,16 @@ class SparkBulk:
         try:
             with self._set(STRICT):
                 for batch in _batches(rows):
-                    self.session.createDataFrame(pyarrow.table(batch)).createOrReplaceTempView(view)
+                    self._give(pyarrow.table(batch), view)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] (untyped)
                     _ = self.run(f"INSERT INTO {stage} SELECT {listed} FROM {quoted(view)}", {})  # noqa: S608 (quoted)
             yield stage
         finally:
             _ = self.session.catalog.dropTempView(view)
             with suppress(LakeflowJobMetaError):
                 _ = self.run(f"DROP TABLE IF EXISTS {stage}", {})
+
+    def _give(self, rows: Any, view: str) -> None:
+        self.session.createDataFrame(rows).createOrReplaceTempView(view)  # pyright: ignore[reportUnknownMemberType] (partly untyped)
 
     @contextmanager
     def _set(self, settings: Mapping[str, str]) -> Generator[None, None, None]:
@@ -206,7 +209,7 @@ def _said(text: object) -> Mapping[str, Any]:
     with suppress(ValueError):
         said: Any = json.loads(text)
         if isinstance(said, dict):
-            return said
+            return cast("Mapping[str, Any]", said)
     return {}
 
 

@@ -62,6 +62,12 @@ def as_bytes(value: bytes) -> str:
     return "\\x" + value.hex()
 
 
+def interval(span: timedelta) -> str:
+    return f"{span.days} days {span.seconds}.{span.microseconds:06} s"
+
+
+PLAIN_JSON = JSON.filter(lambda text: "\\u0000" not in text)
+
 POSTGRES: Mapping[str, SearchStrategy[Any]] = {
     "boolean": st.booleans(), "smallint": whole(16), "integer": whole(32), "bigint": whole(64), "real": SINGLES,
     "double precision": FLOATS, "numeric(38,10)": decimals(38, 10), "numeric(5,5)": decimals(5, 5),
@@ -71,9 +77,10 @@ POSTGRES: Mapping[str, SearchStrategy[Any]] = {
     "text": TEXTS, "varchar(40)": TEXTS, "char(5)": st.text("ab é€", max_size=5), "bytea": BYTES.map(as_bytes),
     "date": DAYS, "time": st.times(), "timetz": st.times().map(lambda found: f"{found}+05:30"), "timestamp": MOMENTS,
     "timestamptz": MOMENTS.map(lambda found: f"{found}-03:30"),
-    "interval": st.timedeltas(timedelta(-9999), timedelta(9999)).map(lambda found: f"{found.days} days {found.seconds}.{found.microseconds:06} s"),
-    "uuid": st.uuids(), "json": JSON.filter(lambda text: "\\u0000" not in text), "jsonb": JSON.filter(lambda text: "\\u0000" not in text),
-    "inet": st.ip_addresses(), "bit varying": st.text("01", max_size=9), "money": decimals(9, 2), "int4range": st.just("[1,5)"),
+    "interval": st.timedeltas(timedelta(-9999), timedelta(9999)).map(interval),
+    "uuid": st.uuids(), "json": PLAIN_JSON, "jsonb": PLAIN_JSON,
+    "inet": st.ip_addresses(), "bit varying": st.text("01", max_size=9), "money": decimals(9, 2),
+    "int4range": st.just("[1,5)"),
     "integer[]": array(whole(32)), "text[]": array(TEXTS), "numeric(20,4)[]": array(decimals(20, 4)),
     "timestamptz[]": array(MOMENTS.map(lambda found: f"{found}+00")), "uuid[]": array(st.uuids()),
     "boolean[]": array(st.booleans()), "bytea[]": array(BYTES.map(as_bytes)), "double precision[]": array(FLOATS),
@@ -81,14 +88,19 @@ POSTGRES: Mapping[str, SearchStrategy[Any]] = {
 
 MARIADB: Mapping[str, SearchStrategy[Any]] = {
     "tinyint(1)": whole(8), "smallint": whole(16), "mediumint": whole(24), "int unsigned": st.integers(0, 2**32 - 1),
-    "bigint": whole(64), "bigint unsigned": st.integers(0, 2**64 - 1), "float": SINGLES.filter(lambda found: abs(found) < 3e38),
-    "double": FINITE.filter(lambda found: found == 0 or 1e-300 < abs(found) < 1e300), "decimal(38,10)": decimals(38, 10),
+    "bigint": whole(64), "bigint unsigned": st.integers(0, 2**64 - 1),
+    "float": SINGLES.filter(lambda found: abs(found) < 3e38),
+    "double": FINITE.filter(lambda found: found == 0 or 1e-300 < abs(found) < 1e300),
+    "decimal(38,10)": decimals(38, 10),
     "decimal(60,20)": decimals(60, 20), "varchar(40) character set utf8mb4": TEXTS, "text": TEXTS,
-    "char(5)": st.text("ab é€", max_size=5), "varbinary(30)": BYTES, "binary(3)": st.binary(min_size=3, max_size=3), "blob": BYTES,
+    "char(5)": st.text("ab é€", max_size=5), "varbinary(30)": BYTES,
+    "binary(3)": st.binary(min_size=3, max_size=3),
+    "blob": BYTES,
     "date": DAYS, "datetime(6)": MOMENTS, "datetime": MOMENTS.map(lambda found: found.replace(microsecond=0)),
     "timestamp(6) null": st.datetimes(datetime(1971, 1, 1), datetime(2037, 12, 30)),
     "time(6)": st.times().filter(lambda found: found != time()), "year": st.integers(1901, 2155), "json": JSON,
-    "enum('a','b','')": st.sampled_from(["a", "b", ""]), "set('x','y')": st.sampled_from(["", "x", "x,y"]), "bit(9)": st.integers(0, 511),
+    "enum('a','b','')": st.sampled_from(["a", "b", ""]), "set('x','y')": st.sampled_from(["", "x", "x,y"]),
+    "bit(9)": st.integers(0, 511),
     "uuid": st.uuids(version=4), "inet6": st.ip_addresses(v=6),
 }  # fmt: skip
 

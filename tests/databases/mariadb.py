@@ -42,7 +42,8 @@ def mariadb_server() -> Iterator[DatabaseServer]:
         command = account.command(
             server, "--no-defaults", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1",
             "--skip-name-resolve", f"--socket={folder}/socket", f"--init-file={start}",
-            "--innodb-flush-log-at-trx-commit=0", "--default-time-zone=+05:30", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M",
+            "--innodb-flush-log-at-trx-commit=0", "--default-time-zone=+05:30",
+            "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M",
         )  # fmt: skip
         with running(command, folder, lambda: listens(port), signal.SIGKILL):
             yield DatabaseServer(port, "tester", PASSWORD)

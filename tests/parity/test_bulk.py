@@ -38,7 +38,8 @@ def rows(*numbers: int, text: str = "a") -> Any:
 
 _GIVEN = {
     "id": DataType.int64(), "made": DataType.string(), "day": DataType.string(), "plain": DataType.string(),
-    "amount": DataType.string(), "text": DataType.string(), "tags": DataType.list(Field("x", DataType.string(), nullable=True)),
+    "amount": DataType.string(), "text": DataType.string(),
+    "tags": DataType.list(Field("x", DataType.string(), nullable=True)),
 }  # fmt: skip
 
 
@@ -80,7 +81,12 @@ def test_bulk_writes_mean_the_same_everywhere(engine: Engine, table: TableName) 
                 "tags": ["a", None, ""],
             }
         ]  # fmt: skip
-    greatest = {"id": "6", "made": "2024-05-01 00:06:00.500000+00:00", "day": "2024-05-07", "plain": "2024-05-01 00:06:00"}
+    greatest = {
+        "id": "6",
+        "made": "2024-05-01 00:06:00.500000+00:00",
+        "day": "2024-05-07",
+        "plain": "2024-05-01 00:06:00",
+    }
     sums = {"id": "12", "amount": "12.75", "day": "59544"}
     for key in ("id", "made", "day", "plain", "amount"):
         total = store.totals(table, key)
@@ -107,7 +113,7 @@ def test_what_fails_half_way_leaves_the_table_as_it_was(engine: Engine, table: T
     bad = rows(5, text="b")
     names = bad.column_names
     wrong = bad.set_column(names.index("amount"), "amount", rows(5, text="x").column("text"))
-    with pytest.raises(LakeflowJobMetaError, match="'x'|\"x\""):
+    with pytest.raises(LakeflowJobMetaError, match=r"'x'|\"x\""):
         store.put(table, wrong, {})
     assert held(store, table) == [1, 2]
     assert store.totals(table, "id").greatest == "2"

@@ -23,8 +23,8 @@ class RemoteColumn:
     """A column of a database's table.
 
     `native` is the type as the database writes it, `type` the one that it has in the data lake. `computed` is one
-    whose values the database makes itself; `optional` one that needs none; `takes` are further types of the data lake that can
-    be written into it.
+    whose values the database makes itself; `optional` one that needs none; `takes` are further types of the data
+    lake that can be written into it.
     """
 
     name: str

@@ -140,7 +140,9 @@ class PostgresDatabase:
             with AdbcStatement(self.connection) as statement:
                 statement.set_sql_query(text)
                 if parameters:
-                    given = {f"p{place}": Array([value], DataType.string()) for place, value in enumerate(parameters)}
+                    given: dict[str, Any] = {
+                        f"p{place}": Array([value], DataType.string()) for place, value in enumerate(parameters)
+                    }
                     statement.bind_stream(Table.from_pydict(given))  # pyright: ignore[reportUnknownMemberType] (partly untyped)
                 stream, _ = statement.execute_query()
                 yield stream

@@ -183,7 +183,8 @@ _TAKES = {
     "BIGINT": ("SMALLINT", "INT"), "TIMESTAMP_NTZ": ("TIMESTAMP",), "DOUBLE": ("FLOAT",),
 }  # fmt: skip
 _CHECKED: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
-    "BIGINT": ((int,), int), "DOUBLE": ((int, float), float), "STRING": ((str, int, float), str), "BINARY": ((bytes,), bytes),
+    "BIGINT": ((int,), int), "DOUBLE": ((int, float), float), "STRING": ((str, int, float), str),
+    "BINARY": ((bytes,), bytes),
     "BOOLEAN": ((int,), str), "DATE": ((str,), str), "TIMESTAMP_NTZ": ((str,), str),
 }  # fmt: skip
 """Which of Python's types a column's values are to have, and what goes over."""

@@ -39,8 +39,7 @@ BATCH = 200_000
 
 
 def extract(context: StageContext, batch: int = BATCH) -> StageOutcome:
-    """Move rows from the source into the data lake; see StageFunction. An increment is merged in batches of `batch` rows.
-    """
+    """Move rows from the source into the data lake; see StageFunction. `batch` is how many rows are merged at once."""
     store = bulk(context.store)
     with opened(context) as database:
         table = existing(context, database)
