@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lakeflow_job_meta.monitor")
 
+ABSENT_SECONDS = 60.0
+"""How often a registry that doesn't exist is looked for: most projects have none."""
+
 
 @dataclass(slots=True)
 class WatchedRegistry:
-    """What was last found in it. A registry that doesn't exist costs one look at one table.
+    """What was last found in it. A registry that doesn't exist costs one look at one table a minute.
 
     One that can't be read or synced says nothing about its rows: they stay, and jobs are kept up to date meanwhile.
     """
@@ -28,12 +32,16 @@ class WatchedRegistry:
     syncing: Syncing
     findings: tuple[Diagnostic, ...] = ()
     _seen: object = None
+    _due: float = 0.0
 
     def look(self) -> SyncReport | None:
         """Sync if anything changed; None where nothing did, or there is no registry. What is wrong is in `findings`."""
+        if time.monotonic() < self._due:
+            return None
         try:
             if self.syncing.store.info(self.syncing.registry.spec(TABLES).name) is None:
                 self._report(())
+                self._due = time.monotonic() + ABSENT_SECONDS
                 return None
             if self._seen == self._versions():
                 return None
