@@ -67,9 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work = Work(settings, store, tables, run)
     try:
         outcome = _stage(run.stage.stage_type)(work.context(_backfill(given), _now()))
-    except (
-        Exception
-    ) as error:  # the edge of a stage: whatever it failed by is the run's cause, and told without secrets
+    except Exception as error:
+        # The edge of a stage: whatever it failed by is the run's cause, and told without secrets.
         record.fail(run, without(_cause(error), work.read_secrets), _now())
         _raise_without_secrets(work.read_secrets)
         raise
