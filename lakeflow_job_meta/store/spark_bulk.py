@@ -19,7 +19,7 @@ from arro3.core import DataType, Field, RecordBatch, RecordBatchReader, Schema
 from lakeflow_job_meta.diagnostics import nearest
 from lakeflow_job_meta.errors import InputError, LakeflowJobMetaError, SqlError, StoreError, TableNotFound, UsageError
 from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
-from lakeflow_job_meta.model.key_text import KEY_TYPES, checked_key, is_key_type, plain_number
+from lakeflow_job_meta.model.key_text import KEY_TYPES, is_key_type, key_text, plain_number
 from lakeflow_job_meta.model.table import Column, TableName
 from lakeflow_job_meta.store.arrow import to_table
 from lakeflow_job_meta.store.table_statements import full_name, quoted
@@ -38,7 +38,8 @@ USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _AS_NUMBER = {
     "DATE": "CAST(unix_date({}) AS DECIMAL(38, 0))",
     "TIMESTAMP": "CAST(unix_micros({}) AS DECIMAL(38, 0))",
-    "TIMESTAMP_NTZ": "CAST(unix_micros(to_utc_timestamp(CAST({} AS TIMESTAMP), current_timezone())) AS DECIMAL(38, 0))",
+    # As a moment in UTC, whatever the session's zone is.
+    "TIMESTAMP_NTZ": "CAST(unix_micros(CAST(concat(CAST({} AS STRING), '+00:00') AS TIMESTAMP)) AS DECIMAL(38, 0))",
 }
 _ARROW = {
     "STRING": DataType.string(), "SMALLINT": DataType.int16(), "INT": DataType.int32(), "BIGINT": DataType.int64(),
@@ -161,11 +162,10 @@ class SparkBulk:
         number = _AS_NUMBER.get(kind, "CAST({} AS DECIMAL(38, 0))" if "(" not in kind else "{}").format(quoted(key))
         row = self.run(
             f"SELECT count(*) {within} AS n, count_if({quoted(key)} IS NULL) AS missing, "  # noqa: S608 (quoted)
-            f"sum({number}) {within} AS total, CAST(max({quoted(key)}) {within} AS STRING) AS greatest, "
-            f"current_timezone() AS zone FROM {full_name(table)}",
+            f"sum({number}) {within} AS total, max({quoted(key)}) {within} AS greatest FROM {full_name(table)}",
             given,
         )[0]
-        greatest = None if row["greatest"] is None else checked_key(row["greatest"], kind, f"the greatest {key}")
+        greatest = key_text(row["greatest"])
         return Totals(row["n"], row["missing"], plain_number(row["total"]), greatest)
 
     def noted(self, table: TableName, name: str) -> str | None:

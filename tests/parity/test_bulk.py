@@ -69,7 +69,7 @@ def test_bulk_writes_mean_the_same_everywhere(engine: Engine, table: TableName) 
     assert held(store, table, "text") == ["a", "a", "b", "b"]
     before = store.history(table, 1)[0].version
     store.merge(table, rows(2, 3, text="b"), ["id"], {"mark": "7"})
-    store.merge(table, rows(6), ["id"], {}, span=Span("made", "2024-05-01 00:02:00", "2024-05-01 00:04:00"))
+    store.merge(table, rows(6), ["id"], {}, span=Span("made", "2024-05-01 00:02:00+00:00", "2024-05-01 00:04:00+00:00"))
     assert held(store, table) == [1, 5, 6]
     assert store.history(table, 1)[0].version > before
     assert store.noted(table, "other") == "x"
