@@ -34,7 +34,6 @@ IMPORTED = (
     "deltalake",
     "duckdb",
     "httpx",
-    "pydantic.type_adapter",
     "rich.table",
     "sqlglot",
 )
@@ -45,13 +44,13 @@ IMPORTED = (
 def _mother(pid: int) -> Path:
     """Where the one mother of this test process listens; it ends with this process."""
     at = Path(tempfile.mkdtemp(prefix="brood")) / "socket"
-    _ = subprocess.Popen(
+    mother = subprocess.Popen(
         [sys.executable, "-m", __name__, str(at), str(pid)],
         cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + SECONDS
     while not at.exists():
-        assert time.monotonic() < deadline, "no process to be born from"
+        assert mother.poll() is None and time.monotonic() < deadline, "no process to be born from"
         time.sleep(0.02)
     return at
 
