@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow_job_meta.errors import InputError
+from lakeflow_job_meta.errors import DatabaseError, InputError
 from lakeflow_job_meta.pipelines.registry import Direction, Transfer
 from lakeflow_job_meta.pipelines.stages.stage import Relation
 from tests.databases.systems import System, on_duckdb, on_mariadb, on_postgres, on_sqlite
@@ -121,6 +121,19 @@ def test_a_load_that_fails_leaves_the_sink_as_it_was(ground: Ground) -> None:
     assert ground.run("SELECT watermark FROM _lakeflow_watermarks") == [("100",)]
     sink.run("load")
     assert ground.both()[0] == ground.both()[1]
+
+
+@pytest.mark.parametrize("key", [None, "id"])
+def test_a_decimal_that_is_no_number_is_told_with_its_column(tmp_path: Path, key: str | None) -> None:
+    system = on_sqlite(tmp_path)
+    system.run(f"CREATE TABLE orders {COLUMNS.format(moment=system.moment)}")
+    system.run("INSERT INTO orders VALUES (1, 'an order', 'abc', '2024-05-01 00:00:00')")
+    source = route(tmp_path / "home", system.type, system.creds, Relation(system.schema, "orders"))
+    with pytest.raises(
+        DatabaseError, match=r"column amount is DECIMAL\(12,2\), but has the value 'abc', a str"
+    ) as told:
+        (source.by(key) if key else source).run("extract")
+    assert "C Data interface" not in str(told.value)
 
 
 def test_a_missing_table_is_told(ground: Ground) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,10 @@ def _misfit(name: str, native: str, value: Any) -> DatabaseError:
 
 
 def _decimal(name: str, kind: str, value: Any) -> str:
-    found = Decimal(str(value)) if isinstance(value, int | float | str) else None
+    try:
+        found = Decimal(str(value)) if isinstance(value, int | float | str) else None
+    except InvalidOperation:
+        raise _misfit(name, kind, value) from None
     scale = int(kind.rpartition(",")[2].rstrip(")"))
     if found is None or not found.is_finite() or found != round(found, scale):
         raise _misfit(name, kind, value)

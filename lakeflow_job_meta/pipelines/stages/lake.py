@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from arro3.core import RecordBatch, RecordBatchReader
 
 from lakeflow_job_meta.diagnostics import Diagnostic, RowLocation, nearest
-from lakeflow_job_meta.errors import DatabaseError, InputError, LakeflowJobMetaError
+from lakeflow_job_meta.errors import DatabaseError, InputError
 from lakeflow_job_meta.model.bulk import ArrowStream, Span
 from lakeflow_job_meta.model.key_text import KEY_TYPES, checked_key, is_key_type, lies_before
 from lakeflow_job_meta.model.table import Column, TableSpec
@@ -173,8 +173,10 @@ def moved(rows: ArrowStream, write: Callable[[ArrowStream], object]) -> int:
     counted = _Counted(rows)
     try:
         _ = write(counted)
-    except LakeflowJobMetaError as problem:
-        raise counted.failure or problem from None
+    except Exception:  # arro3 raises just that where a part is read here, and not by the store
+        if counted.failure is None:
+            raise
+        raise counted.failure from None
     return counted.rows
 
 
