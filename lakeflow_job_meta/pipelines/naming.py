@@ -50,6 +50,8 @@ def resolve(name: str, system: str, endpoints: Mapping[str, Endpoint], kind: str
         return Unresolved(f"'{name}' has an empty part", _form(system, kind))
     named = endpoints.get(parts[0])
     rest = parts[1:]
+    if named is not None and named.type != system and len(rest) in _lengths(named.type):
+        return _checked(named, rest, system, kind)
     if named is not None and len(parts) > 1 and len(rest) in _lengths(system):
         return _checked(named, rest, system, kind)
     if named is not None and len(parts) == 2:
@@ -91,7 +93,11 @@ def _lengths(system: str) -> Sequence[int]:
 
 def _checked(named: Endpoint, rest: Sequence[str], system: str, kind: str) -> Resolved | Unresolved:
     if named.type != system:
-        return Unresolved(f"the {kind} {named.name} is of type {named.type}, the row says {system}")
+        column = "source_type" if kind == SOURCE else "sink_type"
+        return Unresolved(
+            f"the {kind} {named.name} is of type {named.type}, the row says {system}",
+            f"write {column}: {named.type} in the row; what isn't said there is postgres",
+        )
     return Resolved(named, Relation(rest[0] if len(rest) > 1 else "", rest[-1]))
 
 

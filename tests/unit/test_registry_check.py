@@ -78,6 +78,14 @@ def test_a_type_without_schemas_has_tables_of_two_parts() -> None:
     assert any("has 3 parts (write source_name.table)" in each for each in found)
 
 
+def test_a_row_that_says_no_type_is_told_that_of_its_source() -> None:
+    found = told(rows([orders(source_tablename="drop.orders")], [source("drop", "sqlite")]))
+    assert any(
+        "the source drop is of type sqlite, the row says postgres (write source_type: sqlite in the row; what isn't "
+        "said there is postgres)" in each for each in found
+    ), found  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "creds",
     [
