@@ -122,7 +122,7 @@ def run(arguments: list[str]) -> int:
     except LakeflowJobMetaError as error:
         return _failed(error, arguments)
     except typer.exceptions.TyperException as error:
-        print(f"error: {error.format_message()}\n  hint: `ljm --help`, `ljm COMMAND --help`", file=sys.stderr)
+        print(_misuse(error), file=sys.stderr)
         return error.exit_code
     except typer.Abort:
         print("aborted, nothing was done", file=sys.stderr)
@@ -149,6 +149,15 @@ def _failed(error: LakeflowJobMetaError, arguments: list[str]) -> int:
     else:  # what failed of an apply is in its outcomes, which are on stdout already
         print(error_text(error), file=sys.stderr)
     return 1 if "--detailed-exitcode" in arguments else error.exit_code
+
+
+def _misuse(error: typer.exceptions.TyperException) -> str:
+    """What is wrong with how a command was called; a command that only names others, without one: its help."""
+    text = error.format_message()
+    if text.startswith("Usage: "):
+        return text
+    context = getattr(error, "ctx", None)
+    return f"error: {text}\n  hint: `{context.command_path if context else 'ljm'} --help`"
 
 
 def _wants_json(arguments: list[str]) -> bool:

@@ -29,6 +29,12 @@ def test_a_new_project_works_at_once(shell: Shell) -> None:
     assert "Plan: 1 unchanged." in shell("plan").stdout
 
 
+def test_how_a_command_is_called_is_told_by_its_own_help(shell: Shell) -> None:
+    assert shell("runs", "show", code=2).stderr == "error: Missing argument 'ID'.\n  hint: `ljm runs show --help`\n"
+    for group in ((), ("stage",)):
+        assert shell(*group, code=2).stderr.startswith(f"Usage: {' '.join(('ljm', *group))} ")
+
+
 def test_init_overwrites_nothing(shell: Shell) -> None:
     before = (shell.folder / "lakeflow.yml").read_text()
     assert "already" in shell("init", code=2).stderr
