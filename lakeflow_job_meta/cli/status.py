@@ -29,7 +29,7 @@ UNBROKEN = ("job_id", "status", "applied_at")
 
 def command(
     refresh: Annotated[
-        bool, typer.Option("--refresh/--no-refresh", help="Look at the workspace too, for drift [default: no].")
+        bool, typer.Option("--refresh/--no-refresh", help="Look at the workspace too, for drift.")
     ] = False,
     runs: Annotated[
         bool, typer.Option("--runs", help="How the runs of the last 30 days went, out of the ledger.")

@@ -158,7 +158,7 @@ def _refuse_conflicts(*merges: Merge) -> None:
         was = "was" if len(refused) == 1 else "were"
         raise ConflictError(
             f"{counted(len(refused), 'row')} {was} edited in the table, nothing was loaded:\n{rows}",
-            hint="put the edits into the file, or choose on_conflict: overwrite or keep",
+            hint="put the edits into the file, or choose on_conflict (`--on-conflict`): overwrite or keep",
         )
 
 

@@ -122,7 +122,7 @@ class RegistryTables:
         if missing:
             raise TableNotFound(
                 f"there is no pipeline registry: {missing[0]} doesn't exist in {store.label}",
-                hint="`ljm bootstrap --pipeline metadata/pipelines/registry.yml`, or `ljm pipelines load`, makes it",
+                hint="`ljm pipelines load FILE` or `ljm pipelines add` makes it",
             )
         refuse_newer([Standing.of(self.spec(kind), info) for kind, info in infos.items() if info is not None])
         return {kind: store.read(self.spec(kind).name).rows for kind in kinds}

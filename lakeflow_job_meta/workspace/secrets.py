@@ -40,7 +40,8 @@ class Secrets:
             return value
         raise InputError(
             f"the variable {reference.variable} is not set",
-            hint=f"set it, or name a secret of the workspace: {{{{secrets/scope/{reference.variable.lower()}}}}}",
+            hint="set it where this runs (a task of the embedded workspace sees no variables of yours), or name a "
+            f"secret of the workspace: {{{{secrets/scope/{reference.variable.lower()}}}}}",
         )
 
     def plain(self, text: str) -> str:

@@ -47,6 +47,12 @@ def test_a_variable_that_is_missing_or_empty_is_told_by_name() -> None:
             each.value("env:API_TOKEN")
 
 
+def test_who_has_set_the_variable_is_told_where_it_counts() -> None:
+    with pytest.raises(InputError) as raised:
+        secrets().value("env:API_TOKEN")
+    assert "a task of the embedded workspace sees no variables of yours" in raised.value.hint
+
+
 def test_a_secret_that_is_written_out_is_refused_without_showing_it() -> None:
     with pytest.raises(InputError) as raised:
         secrets().value("hunter2")
