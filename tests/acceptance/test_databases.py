@@ -127,12 +127,13 @@ def test_a_load_that_fails_leaves_the_sink_as_it_was(ground: Ground) -> None:
 def test_a_decimal_that_is_no_number_is_told_with_its_column(tmp_path: Path, key: str | None) -> None:
     system = on_sqlite(tmp_path)
     system.run(f"CREATE TABLE orders {COLUMNS.format(moment=system.moment)}")
-    system.run("INSERT INTO orders VALUES (1, 'an order', 'abc', '2024-05-01 00:00:00')")
-    source = route(tmp_path / "home", system.type, system.creds, Relation(system.schema, "orders"))
-    with pytest.raises(
-        DatabaseError, match=r"column amount is DECIMAL\(12,2\), but has the value 'abc', a str"
-    ) as told:
-        (source.by(key) if key else source).run("extract")
+    whole = route(tmp_path / "home", system.type, system.creds, Relation(system.schema, "orders"))
+    source = whole.by(key) if key else whole
+    system.run("INSERT INTO orders VALUES (1, 'an order', 1.5, '2024-05-01 00:00:00')")
+    source.run("extract")
+    system.run("INSERT INTO orders VALUES (2, 'an order', 'abc', '2024-05-01 00:00:00')")
+    with pytest.raises(DatabaseError, match=r"amount is DECIMAL\(12,2\), but has the value 'abc', a str") as told:
+        source.run("extract")
     assert "C Data interface" not in str(told.value)
 
 
