@@ -101,13 +101,24 @@ def list_(
         print_json(rows)
     elif rows:
         columns = ("started", "table", "direction", "run_id", "status", "stage", "took", "by")
-        print_table(columns, [_cells(row) for row in rows])
+        print_table(columns, [_cells(row) for row in rows], _sentence)
         for row in rows:
             if row["error_message"]:
                 print_data(f"{row['id']}: {row['error_message']}")
     else:
         say("no runs")
     return 0
+
+
+def _sentence(cells: Sequence[str]) -> str:
+    """A run where the table is too wide.
+
+    >>> _sentence(["11-30 13:59:47", "crm.orders", "dl_to_sink", "7", "success", "3/3", "2.1 s", "manual"])
+    '11-30 13:59:47 crm.orders, dl_to_sink: success, run 7, stage 3/3, took 2.1 s, by manual'
+    """
+    started, table, direction, run_id, status, stage, took, by = cells
+    about = [f"stage {stage}" if stage else "", f"took {took}" if took else "", f"by {by}" if by else ""]
+    return ", ".join([f"{started} {table}, {direction}: {status}, run {run_id}", *filter(None, about)])
 
 
 @app.command("show", help="Show a run of a pipeline with its stages.")

@@ -62,7 +62,11 @@ def list_(
         print_json([{"module": name, **run.to_dict()} for name, run in found])
         return 0
     if found:
-        print_table(("started", "module", "run_id", "state", "took", "trigger"), [_cells(*each, now) for each in found])
+        print_table(
+            ("started", "module", "run_id", "state", "took", "trigger"),
+            [_cells(*each, now) for each in found],
+            _sentence,
+        )
     else:
         say("no runs")
     return 0
@@ -71,6 +75,16 @@ def list_(
 def _cells(module: str, run: Run, now: datetime) -> Sequence[str]:
     took = duration(run.elapsed(now) / STEP)
     return (f"{run.start:%m-%d %H:%M:%S}", module, str(run.run_id), run.word, took, run.trigger)
+
+
+def _sentence(cells: Sequence[str]) -> str:
+    """A run where the table is too wide.
+
+    >>> _sentence(["11-30 13:59:47", "crm.orders.dl_to_sink", "7", "SUCCESS", "2.2 s", "ONE_TIME"])
+    '11-30 13:59:47 crm.orders.dl_to_sink: SUCCESS, run 7, took 2.2 s, ONE_TIME'
+    """
+    started, module, run_id, state, took, trigger = cells
+    return f"{started} {module}: {state}, run {run_id}, took {took}, {trigger}"
 
 
 @app.command("show", help="Show a run: its tasks over time, errors, what they left.")
