@@ -27,7 +27,9 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LAKEFLOW_", "DATABRICKS_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LAKEFLOW_", "DATABRICKS_")) and name != "COLUMNS"  # pytest-xdist sets it
         }
 
     def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:

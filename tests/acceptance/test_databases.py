@@ -106,6 +106,22 @@ def test_a_span_is_moved_again(ground: Ground) -> None:
     assert [int(number) for number, _ in found] == [each for each in range(1, 101) if each != 10]
 
 
+@pytest.mark.parametrize("span", [None, ("2024-05-01 00:10:00", "2024-05-01 00:20:00")], ids=["new rows", "a span"])
+def test_rows_without_a_usable_key_are_told_before_anything_is_taken_for_gone(
+    tmp_path: Path, span: tuple[str, str] | None
+) -> None:
+    system = on_sqlite(tmp_path)
+    system.run(f"CREATE TABLE orders {COLUMNS.format(moment=system.moment)}")
+    system.run("INSERT INTO orders VALUES (1, 'a', 1, '2024-05-01 00:11:00'), (2, 'b', 2, '2024-05-01 00:12:00')")
+    source = route(tmp_path / "home", system.type, system.creds, Relation(system.schema, "orders")).by("made")
+    source.run("extract")
+    for made, said in (("'not a date'", "not a date"), ("NULL", "1 rows .* have no made")):
+        system.run(f"UPDATE orders SET made = {made} WHERE id = 2")
+        with pytest.raises(InputError, match=said):
+            source.run("extract", span) if span else source.run("extract")
+        assert source.values("id") == [1, 2]
+
+
 def test_a_load_that_fails_leaves_the_sink_as_it_was(ground: Ground) -> None:
     source, sink = ground.source.by("id"), ground.sink.by("id")
     source.run("extract"), sink.run("load")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from arro3.core import RecordBatch, RecordBatchReader, Schema, Table
 
 from lakeflow_job_meta.errors import InputError
-from lakeflow_job_meta.model.bulk import ArrowStream, Span
+from lakeflow_job_meta.model.bulk import ArrowStream, Span, Totals
 from lakeflow_job_meta.model.key_text import checked_key, key_text, lies_before
 from lakeflow_job_meta.model.table import TableName
 from lakeflow_job_meta.pipelines.drivers.base import Database, RemoteTable
@@ -48,7 +48,7 @@ def extract(context: StageContext, batch: int = BATCH) -> StageOutcome:
         work = _Work(context, store, database, table, notes, batch)
         with database.reading():
             if context.backfill is not None and key is not None:
-                return work.backfill(span_of(context.backfill, key))
+                return work.backfill(span_of(context.backfill, key), key)
             if context.transfer.load_type == INCREMENTAL and key is not None:
                 return work.incremental(key)
             return work.full(key)
@@ -80,12 +80,7 @@ class _Work:
     def incremental(self, key: Key) -> StageOutcome:
         """What lies above the watermark."""
         border = self._border(key)
-        found = self.database.totals(self.table, key.name)
-        if found.nulls:
-            raise InputError(
-                f"{found.nulls} rows of {label(self.context)} have no {key.name}: they would never be moved",
-                hint="give them one, take another key, or load the table full",
-            )
+        found = self._keyed(key)
         if found.greatest is None:
             return self._outcome(0, border)
         if border is not None and lies_before(found.greatest, border, key.type):
@@ -97,6 +92,16 @@ class _Work:
         if border is None:
             return self.full(key)
         return self._outcome(self._increment(key, border, found.greatest), found.greatest)
+
+    def _keyed(self, key: Key) -> Totals:
+        """What there is, if each row has a key: one without, or with a text where a moment belongs, is in no span."""
+        found = self.database.totals(self.table, key.name)
+        if found.nulls:
+            raise InputError(
+                f"{found.nulls} rows of {label(self.context)} have no {key.name}: they would never be moved",
+                hint="give them one, take another key, or load the table full",
+            )
+        return found
 
     def _border(self, key: Key) -> str | None:
         """The committed watermark; the greatest key that is there where the commit that said it is forgotten."""
@@ -135,8 +140,9 @@ class _Work:
         for part in _parts(RecordBatchReader.from_stream(rows), self.batch):
             self.store.merge(self.lake, part, self.table.key, note(self.context, _last(part, key)))
 
-    def backfill(self, span: Span) -> StageOutcome:
+    def backfill(self, span: Span, key: Key) -> StageOutcome:
         """A span once more; the watermark stays what it is."""
+        _ = self._keyed(key)  # what is in no span would be taken for gone
         with self.database.stream(self.table, span=span) as rows:
             count = moved(rows, lambda given: self._put_span(given, span))
         return self._outcome(count, self.store.noted(self.lake, WATERMARK))
