@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.local_server import Site, running_server
 __all__ = ["mariadb_server", "postgres_server"]
 
 TABLE = "main.etl.control"
+
+_ = os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and our commands would obey
 
 
 @pytest.fixture(scope="session")

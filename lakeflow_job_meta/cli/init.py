@@ -20,6 +20,7 @@ FILES = {
     "lakeflow.yml": "lakeflow.yml",
     "gitignore": ".gitignore",
     "metadata/modules/hello.yml": "metadata/modules/hello.yml",
+    "notebooks/refine.notebook": "notebooks/refine.py",
 }
 
 
@@ -47,7 +48,7 @@ def command(
         print_data(f"  {target}")
     print_data(f"and the control table {table} with its siblings in {settings.home}.")
     print_data("Next:" + ("" if folder == Path() else f"\n  cd {folder}"))
-    print_data("  ljm load metadata/modules\n  ljm plan\n  ljm apply")
+    print_data("  ljm load metadata/modules\n  ljm plan\n  ljm apply\n  ljm run hello")
     return 0
 
 

@@ -27,9 +27,7 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("LAKEFLOW_", "DATABRICKS_")) and name != "COLUMNS"  # pytest-xdist sets it
+            name: value for name, value in os.environ.items() if not name.startswith(("LAKEFLOW_", "DATABRICKS_"))
         }
 
     def __call__(self, *arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
