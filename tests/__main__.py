@@ -1,6 +1,7 @@
-"""All tests, in two runs side by side: those that share one Spark session in one process, all others on every core.
+"""All tests, in runs side by side: what needs Spark in two, each with a session of its own; all else on every core.
 
-Neither run keeps two cores busy by itself. What the first says is shown when the second has ended: both can be read.
+A session keeps no core busy by itself. What the first run says is shown at once, what the others say when it has ended:
+all can be read.
 """
 
 from __future__ import annotations
@@ -9,26 +10,39 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 PARITY = "tests/parity"
-ALONE = ("-n0", "--timeout", "900", PARITY)
+FIRST_HALF = tuple(f"{PARITY}/test_{name}.py" for name in ("bootstrap", "bulk", "contract", "cross_engine", "days"))
+"""About half of the work; what is new goes into the other half by itself."""
+
 SPREAD = ("-n", "auto", f"--ignore={PARITY}")
+ON_SPARK = ("-n0", "--timeout", "900")
+BESIDE = {
+    f"the first half of {PARITY}": (*ON_SPARK, *FIRST_HALF),
+    f"the second half of {PARITY}": (*ON_SPARK, PARITY, *(f"--ignore={each}" for each in FIRST_HALF)),
+}
 
 NOTHING_CHOSEN = 5
 """pytest's exit status where its arguments choose no test."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run both with these arguments of pytest; the exit status of the two together."""
+    """Run all with these arguments of pytest; the exit status of all together."""
     pytest = (sys.executable, "-m", "pytest", "-q")
-    with tempfile.TemporaryFile() as told:
-        alone = subprocess.Popen([*pytest, *ALONE, *arguments], stdout=told, stderr=subprocess.STDOUT)
-        spread = subprocess.Popen([*pytest, *SPREAD, *arguments])
-        ended = [_ended(each) for each in (spread, alone)]
-        _ = told.seek(0)
-        print(f"\nBeside it ran {PARITY}:", flush=True)
-        sys.stdout.buffer.write(told.read())
-        sys.stdout.flush()
+    with ExitStack() as files:
+        told = [files.enter_context(tempfile.TemporaryFile()) for _ in BESIDE]
+        beside = [
+            subprocess.Popen([*pytest, *chosen, *arguments], stdout=file, stderr=subprocess.STDOUT)
+            for chosen, file in zip(BESIDE.values(), told, strict=True)
+        ]
+        ended = [_ended(subprocess.Popen([*pytest, *SPREAD, *arguments]))]
+        for name, file, run in zip(BESIDE, told, beside, strict=True):
+            ended.append(_ended(run))
+            _ = file.seek(0)
+            print(f"\nBeside it ran {name}:", flush=True)
+            sys.stdout.buffer.write(file.read())
+            sys.stdout.flush()
     return status(*ended)
 
 

@@ -1,4 +1,4 @@
-"""`make test`: two runs at once, whose endings are one and whose words are both told."""
+"""`make test`: several runs at once, whose endings are one and whose words are all told."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import __main__ as both
+from tests import __main__ as runs
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_endings_of_two_runs_are_one() -> None:
-    assert doctest.testmod(both).failed == 0
+def test_the_endings_of_several_runs_are_one() -> None:
+    assert doctest.testmod(runs).failed == 0
 
 
-def test_both_are_told_and_either_makes_the_whole_fail() -> None:
+def test_all_are_told_and_any_makes_the_whole_fail() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests", "--no-such-option"], cwd=ROOT, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 4
-    first, heading, second = done.stdout.partition(f"Beside it ran {both.PARITY}:")
-    assert heading
-    assert "--no-such-option" in first and "--no-such-option" in second
+    parts = done.stdout.split("\nBeside it ran ")
+    assert [each.partition(":")[0] for each in parts[1:]] == list(runs.BESIDE)
+    assert all("--no-such-option" in each for each in parts)
+
+
+def test_the_halves_are_all_that_needs_spark() -> None:
+    assert all((ROOT / each).is_file() for each in runs.FIRST_HALF)
