@@ -65,10 +65,22 @@ def list_(
     if output is options.Output.JSON:
         print_json(rows)
     elif rows:
-        print_table(columns, ([_cell(row, name) for name in columns] for row in rows))
+        cells = ([_cell(row, name) for name in columns] for row in rows)
+        print_table(columns, cells, _sentence if what == "tables" else None)
     else:
         print_data(f"no {what} are registered")
     return 0
+
+
+def _sentence(cells: Sequence[str]) -> str:
+    """A registered table where all of them together are too wide.
+
+    >>> _sentence(["shop.public.orders", "full, every 15 min", "bi.shop.orders", "full, by hand", "success"])
+    'shop.public.orders: full, every 15 min; to bi.shop.orders: full, by hand; last load: success'
+    """
+    source, into_lake, sink, out_of_lake, loaded = cells
+    onward = f"; to {sink}: {out_of_lake}" if sink else ""
+    return f"{source}: {into_lake}{onward}{f'; last load: {loaded}' if loaded else ''}"
 
 
 @app.command("show", help="Show a registered table: its row, stages, modules, and what is wrong with it.")
