@@ -158,8 +158,9 @@ def forget_requests(server: LocalServer) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what would lead the product to other tables or another workspace."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("LAKEFLOW_", "DATABRICKS_"))}
+    """Ours, without what leads the product to other tables or another workspace, or has it compiled again each time."""
+    theirs = ("LAKEFLOW_", "DATABRICKS_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
 
 
 def _delay(server: LocalServer, latency_ms: int) -> None:
