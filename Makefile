@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -q -c tests/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 JARS := .cache/jars
@@ -11,25 +12,25 @@ JARS := .cache/jars
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.base: setup.cfg pyproject.toml
+$(VENV)/.base: setup.cfg pyproject.toml tests/constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing lakeflow_job_meta into $(VENV) …"
-	@$(BIN)/python -m pip install -q -e .
+	@$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
 	@echo "Installing the test tools …"
-	@$(BIN)/python -m pip install -q -e '.[test]'
+	@$(INSTALL) -e '.[test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test
 	@echo "Installing the development tools …"
-	@$(BIN)/python -m pip install -q -e '.[test,dev]'
+	@$(INSTALL) -e '.[test,dev]'
 	@touch $@
 
 $(VENV)/.spark: $(VENV)/.test
 	@echo "Installing Spark and the warehouse driver …"
-	@$(BIN)/python -m pip install -q -e '.[test,spark,warehouse]'
+	@$(INSTALL) -e '.[test,spark,warehouse]'
 	@touch $@
 
 $(JARS)/delta: tests/parity/java/pom.xml
@@ -44,7 +45,7 @@ $(JARS)/parity.jar: $(wildcard tests/parity/java/*.java) $(JARS)/delta $(VENV)/.
 
 $(VENV)/.bench: $(VENV)/.base
 	@echo "Installing what draws the plot …"
-	@$(BIN)/python -m pip install -q -e '.[bench]'
+	@$(INSTALL) -e '.[bench]'
 	@touch $@
 
 demo: $(VENV)/.base  ## the main job, from YAML to jobs, on this machine alone
